@@ -3,7 +3,7 @@
 //! The generated code of `fleet.proto`. Read that file: it is the documentation of the wire.
 
 #![forbid(unsafe_code)]
-#![expect(missing_docs, missing_debug_implementations, reason = "generated; fleet.proto is the documentation")]
+#![expect(missing_docs, reason = "generated; fleet.proto is the documentation")]
 #![allow(clippy::all, unreachable_pub, reason = "generated")]
 
 tonic::include_proto!("minikube_ish.fleet.v1");
