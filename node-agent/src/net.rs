@@ -1,0 +1,1 @@
+//! The pod network, services and DNS of one node.

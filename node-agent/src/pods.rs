@@ -1,0 +1,1 @@
+//! From assignments to running containers and back.
