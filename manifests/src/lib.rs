@@ -1,1 +1,16 @@
-//! x
+//! What a user may say: kinds, manifests in YAML and JSON, defaults, validation, selectors, quantities.
+//!
+//! Everything here is a function of its arguments: no IO, no clock, no randomness. The API server, the node agents
+//! and the client commands share it, so that all of them mean the same by the same words. It knows none of them.
+
+#![forbid(unsafe_code)]
+
+pub mod kind;
+pub mod name;
+pub mod object;
+pub mod pod;
+pub mod quantity;
+pub mod selector;
+
+pub use kind::Kind;
+pub use object::Object;
