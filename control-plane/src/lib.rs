@@ -6,4 +6,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod change;
 pub mod pki;
+pub mod snapshot;
