@@ -5,11 +5,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod field;
 pub mod kind;
 pub mod name;
 pub mod object;
 pub mod pod;
 pub mod quantity;
+pub mod schema;
 pub mod selector;
 
 pub use kind::Kind;
