@@ -17,6 +17,7 @@ pub mod link;
 pub mod net;
 pub mod outbox;
 pub mod pods;
+pub mod probes;
 pub mod sessions;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,596 @@
+//! What the agent knows of a pod, and how each fact changes it. Pure: the facts and the time come in.
+//!
+//! The state is plain data: it is written to the pod's checkpoint, and the next agent goes on from it.
+//!
+//!     container:  Waiting ──▶ Running ──▶ Exited ──▶ Running …        (restart)
+//!                    │  ▲         │
+//!                    ▼  │         └─ stop: PreStop ──▶ Asked ──▶ Killed
+//!                   Failed (no image, …: tried again)
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::pods::backoff::{Backoff, Blame, retry_pause};
+use crate::pods::desired::Desired;
+use crate::probes::{self, Kind, Timing, Verdict};
+
+/// Exit code of a process that SIGKILL ended.
+pub const EXIT_KILLED: i32 = 128 + 9;
+/// Exit code of a container whose process could not be started, as containerd reports it.
+pub const EXIT_NOT_STARTED: i32 = 128;
+const SIGKILL: i32 = 9;
+
+/// Everything that the agent knows of one pod.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PodState {
+    /// When this node first saw the pod.
+    pub accepted_at: Option<Timestamp>,
+    /// The pod's volumes.
+    pub volumes: Volumes,
+    /// What its containers share: namespaces and the address.
+    pub sandbox: Sandbox,
+    /// By container name; absent is as good as waiting.
+    pub containers: BTreeMap<String, Container>,
+    /// Set once the end has begun.
+    pub ending: Option<Ending>,
+    /// Whether this node's own service tables may use the pod.
+    pub endpoint: Endpoint,
+    /// Everything of it was taken down.
+    pub gone: bool,
+}
+
+/// Where the pod's volumes are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum Volumes {
+    /// Not made yet, or removed.
+    #[default]
+    Absent,
+    /// They could not be made.
+    Failed(Failure),
+    /// Made, with the content that [`Desired::volumes_content`] stood for.
+    Ready(u64),
+}
+
+/// Where the sandbox is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum Sandbox {
+    /// Not made yet, or removed.
+    #[default]
+    Absent,
+    /// It could not be made.
+    Failed(Failure),
+    /// Made; the address is absent while it is not known.
+    Ready {
+        /// The pod's address.
+        ip: Option<IpAddr>,
+    },
+}
+
+/// Something that failed and is tried again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// One word, as Kubernetes says it.
+    pub reason: String,
+    /// For the user.
+    pub message: String,
+    /// In a row.
+    pub failures: u32,
+    /// Not before.
+    pub retry_at: Timestamp,
+}
+
+/// Whether this node's own service tables may use the pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Endpoint {
+    /// As the control plane's table says.
+    #[default]
+    Unsaid,
+    /// We said that it may.
+    Up,
+    /// We said that it may not, whatever the control plane's table says.
+    Down,
+}
+
+/// The pod's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// When it began.
+    pub since: Timestamp,
+    /// The pod was ready: requests may still be on their way to it.
+    pub was_ready: bool,
+}
+
+/// One container of the pod.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    /// How often it was started again: also the number of its current run.
+    pub restarts: u32,
+    /// Where its current run is.
+    pub run: Run,
+    /// How the run before ended.
+    pub previous: Option<Exit>,
+    /// Its record of bad exits.
+    pub backoff: Backoff,
+}
+
+/// Where a container's run is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum Run {
+    /// Not tried yet.
+    #[default]
+    Waiting,
+    /// Could not be started for a reason that may go away.
+    Failed(Failure),
+    /// Runs.
+    Running(Running),
+    /// Ended.
+    Exited(Exit),
+}
+
+/// A run that runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Running {
+    /// The runtime's id of it.
+    pub id: String,
+    /// The digest of its image.
+    pub image_id: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// Its probes so far.
+    pub probes: BTreeMap<Kind, probes::State>,
+    /// Its postStart hook.
+    pub post_start: Hook,
+    /// It is being ended.
+    pub stop: Option<Stop>,
+}
+
+/// A hook of one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hook {
+    /// Not begun, or there is none.
+    #[default]
+    Pending,
+    /// Begun.
+    Running,
+    /// Over.
+    Done,
+}
+
+/// A run that is being ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// When it began.
+    pub since: Timestamp,
+    /// How far it is.
+    pub stage: StopStage,
+}
+
+/// How far the end of a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopStage {
+    /// The preStop hook runs.
+    PreStop,
+    /// The preStop hook is over.
+    PreStopDone,
+    /// The stop signal was sent.
+    Asked,
+    /// SIGKILL was sent.
+    Killed(Timestamp),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Exit {
+    /// The runtime's id of it.
+    pub id: String,
+    /// The digest of its image.
+    pub image_id: String,
+    /// 128 + signal when a signal ended it.
+    pub exit_code: i32,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// `Completed`, `Error`, `OOMKilled`, `StartError`, …
+    pub reason: String,
+    /// For the user, where there is more to say.
+    pub message: Option<String>,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Timestamp,
+}
+
+/// How a process ended, as the runtime saw it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessEnd {
+    /// 128 + signal when a signal ended it.
+    pub exit_code: i32,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Memory ran out.
+    pub oom_killed: bool,
+    /// For the user, where there is more to say.
+    pub message: Option<String>,
+}
+
+/// Why a container could not be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartFailure {
+    /// Something that may go away by itself: an image that is absent, a launcher that is busy.
+    Retry {
+        /// E.g. `ErrImagePull`.
+        reason: &'static str,
+        /// For the user.
+        message: String,
+    },
+    /// The process itself could not be started; it counts as a run that failed.
+    Process {
+        /// For the user.
+        message: String,
+    },
+}
+
+/// Something that became known.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// The volumes are made, with this content.
+    VolumesReady(u64),
+    /// They could not be made.
+    VolumesFailed(String),
+    /// The volumes are removed.
+    VolumesRemoved,
+    /// The sandbox is made.
+    SandboxReady(Option<IpAddr>),
+    /// It could not be made.
+    SandboxFailed(String),
+    /// The sandbox is removed, with all containers.
+    SandboxRemoved,
+    /// The sandbox ended by itself, with all containers.
+    SandboxLost,
+    /// A container was started.
+    Started {
+        /// Its name.
+        container: String,
+        /// The runtime's id of it.
+        id: String,
+        /// The digest of its image.
+        image_id: String,
+    },
+    /// A container could not be started.
+    StartFailed {
+        /// Its name.
+        container: String,
+        /// Why.
+        failure: StartFailure,
+    },
+    /// A container ended.
+    Exited {
+        /// Its name.
+        container: String,
+        /// Which run of it.
+        attempt: u32,
+        /// How.
+        end: ProcessEnd,
+    },
+    /// A probe was answered, or not.
+    Probed {
+        /// The container's name.
+        container: String,
+        /// Which run of it.
+        attempt: u32,
+        /// Which probe.
+        kind: Kind,
+        /// Whether the answer was good.
+        passed: bool,
+    },
+    /// The postStart hook is over.
+    PostStartDone {
+        /// The container's name.
+        container: String,
+        /// Which run of it.
+        attempt: u32,
+        /// A failed hook ends the container.
+        succeeded: bool,
+    },
+    /// The preStop hook is over, well or not.
+    PreStopDone {
+        /// The container's name.
+        container: String,
+        /// Which run of it.
+        attempt: u32,
+    },
+    /// The image store changed: what lacked an image may be tried now.
+    ImagesChanged,
+    /// The control plane was told that nothing is left.
+    Reported,
+}
+
+impl PodState {
+    /// The container's state; one that is not known waits.
+    #[must_use]
+    pub fn container(&self, name: &str) -> Container {
+        self.containers.get(name).cloned().unwrap_or_default()
+    }
+
+    /// The run of this container, if it runs.
+    #[must_use]
+    pub fn running(&self, name: &str) -> Option<&Running> {
+        match self.containers.get(name).map(|container| &container.run) {
+            Some(Run::Running(running)) => Some(running),
+            Some(Run::Waiting | Run::Failed(_) | Run::Exited(_)) | None => None,
+        }
+    }
+
+    /// Whether any container runs.
+    #[must_use]
+    pub fn any_running(&self) -> bool {
+        self.containers.keys().any(|name| self.running(name).is_some())
+    }
+
+    /// The pod's address.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self.sandbox {
+            Sandbox::Ready { ip } => ip,
+            Sandbox::Absent | Sandbox::Failed(_) => None,
+        }
+    }
+
+    /// Whether the container may get requests: it runs, has started, and its readiness probe, if any, passed.
+    #[must_use]
+    pub fn container_ready(&self, desired: &Desired, name: &str) -> bool {
+        let (Some(running), Some(spec)) = (self.running(name), desired.container(name)) else { return false };
+        running.stop.is_none()
+            && running.started(spec)
+            && (spec.readiness_probe.is_none() || running.verdict(Kind::Readiness) == Verdict::Passed)
+    }
+
+    /// Whether every container that should run may get requests.
+    #[must_use]
+    pub fn ready(&self, desired: &Desired) -> bool {
+        let sidecars = desired.init_containers().iter().filter(|spec| desired.is_sidecar(&spec.name));
+        !desired.containers().is_empty()
+            && desired
+                .containers()
+                .iter()
+                .chain(sidecars)
+                .all(|spec| self.container_ready(desired, &spec.name))
+    }
+
+    /// Takes in a fact.
+    pub fn learn(&mut self, desired: &Desired, fact: Fact, now: Timestamp) {
+        match fact {
+            Fact::VolumesReady(content) => self.volumes = Volumes::Ready(content),
+            Fact::VolumesFailed(message) => self.volumes = Volumes::Failed(self.volumes.failed(message, now)),
+            Fact::VolumesRemoved => self.volumes = Volumes::Absent,
+            Fact::SandboxReady(ip) => self.sandbox = Sandbox::Ready { ip },
+            Fact::SandboxFailed(message) => self.sandbox = Sandbox::Failed(self.sandbox.failed(message, now)),
+            Fact::SandboxRemoved => self.lose_sandbox("removed with the pod", now),
+            Fact::SandboxLost => self.lose_sandbox("the sandbox ended", now),
+            Fact::Started { container, id, image_id } => self.entry(container).started(id, image_id, now),
+            Fact::StartFailed { container, failure } => self.entry(container).start_failed(failure, now),
+            Fact::Exited { container, attempt, end } => {
+                if let Some(container) = self.attempt(&container, attempt) {
+                    container.exited(end, now);
+                }
+            }
+            Fact::Probed { container, attempt, kind, passed } => {
+                self.probed(desired, &container, attempt, (kind, passed), now);
+            }
+            Fact::PostStartDone { container, attempt, succeeded } => {
+                if let Some(running) = self.run(&container, attempt) {
+                    running.post_start = Hook::Done;
+                    if !succeeded && running.stop.is_none() {
+                        running.stop = Some(Stop { since: now, stage: StopStage::PreStopDone });
+                    }
+                }
+            }
+            Fact::PreStopDone { container, attempt } => {
+                if let Some(Stop { stage: stage @ StopStage::PreStop, .. }) =
+                    self.run(&container, attempt).and_then(|running| running.stop.as_mut())
+                {
+                    *stage = StopStage::PreStopDone;
+                }
+            }
+            Fact::ImagesChanged => self.retry_images(now),
+            Fact::Reported => self.gone = true,
+        }
+    }
+
+    /// Forgets containers that the pod does not name (any more), and what only the last agent was waiting for.
+    pub fn resume(&mut self, desired: &Desired) {
+        let known: BTreeSet<&str> = desired.all_containers().map(|spec| spec.name.as_str()).collect();
+        self.containers.retain(|name, _| known.contains(name.as_str()));
+        for container in self.containers.values_mut() {
+            let Run::Running(running) = &mut container.run else { continue };
+            if running.post_start == Hook::Running {
+                running.post_start = Hook::Done;
+            }
+            if let Some(Stop { stage: stage @ StopStage::PreStop, .. }) = &mut running.stop {
+                *stage = StopStage::PreStopDone;
+            }
+        }
+    }
+
+    fn entry(&mut self, name: String) -> &mut Container {
+        self.containers.entry(name).or_default()
+    }
+
+    /// The container, if it is still at this run.
+    fn attempt(&mut self, name: &str, attempt: u32) -> Option<&mut Container> {
+        self.containers.get_mut(name).filter(|container| container.restarts == attempt)
+    }
+
+    fn run(&mut self, name: &str, attempt: u32) -> Option<&mut Running> {
+        match &mut self.attempt(name, attempt)?.run {
+            Run::Running(running) => Some(running),
+            Run::Waiting | Run::Failed(_) | Run::Exited(_) => None,
+        }
+    }
+
+    fn probed(
+        &mut self,
+        desired: &Desired,
+        name: &str,
+        attempt: u32,
+        (kind, passed): (Kind, bool),
+        now: Timestamp,
+    ) {
+        let probe = desired.container(name).and_then(|spec| kind.of(spec));
+        let (Some(probe), Some(running)) = (probe, self.run(name, attempt)) else { return };
+        running.probes.entry(kind).or_default().learn(kind, &Timing::of(probe), passed, now);
+    }
+
+    fn lose_sandbox(&mut self, why: &str, now: Timestamp) {
+        self.sandbox = Sandbox::Absent;
+        for container in self.containers.values_mut() {
+            let end = ProcessEnd {
+                exit_code: EXIT_KILLED,
+                signal: Some(SIGKILL),
+                oom_killed: false,
+                message: Some(why.to_owned()),
+            };
+            container.exited(end, now);
+        }
+    }
+
+    fn retry_images(&mut self, now: Timestamp) {
+        for container in self.containers.values_mut() {
+            if let Run::Failed(failure) = &mut container.run
+                && matches!(failure.reason.as_str(), "ErrImagePull" | "ImagePullBackOff")
+            {
+                failure.retry_at = now;
+            }
+        }
+    }
+}
+
+impl Volumes {
+    fn failed(&self, message: String, now: Timestamp) -> Failure {
+        let before = match self {
+            Self::Failed(failure) => failure.failures,
+            Self::Absent | Self::Ready(_) => 0,
+        };
+        Failure::after(before, "FailedMount", message, now)
+    }
+}
+
+impl Sandbox {
+    fn failed(&self, message: String, now: Timestamp) -> Failure {
+        let before = match self {
+            Self::Failed(failure) => failure.failures,
+            Self::Absent | Self::Ready { .. } => 0,
+        };
+        Failure::after(before, "FailedCreatePodSandBox", message, now)
+    }
+}
+
+impl Failure {
+    fn after(before: u32, reason: &str, message: String, now: Timestamp) -> Self {
+        let failures = before.saturating_add(1);
+        let retry_at = now.checked_add(retry_pause(failures)).unwrap_or(Timestamp::MAX);
+        Self { reason: reason.to_owned(), message, failures, retry_at }
+    }
+}
+
+impl Running {
+    /// Whether it has started: no startup probe, or it passed; and the postStart hook, if any, is over.
+    #[must_use]
+    pub fn started(&self, spec: &k8s_openapi::api::core::v1::Container) -> bool {
+        let hooked = spec.lifecycle.as_ref().is_none_or(|lifecycle| lifecycle.post_start.is_none());
+        (hooked || self.post_start == Hook::Done)
+            && (spec.startup_probe.is_none() || self.verdict(Kind::Startup) == Verdict::Passed)
+    }
+
+    /// What a probe's outcomes come to.
+    #[must_use]
+    pub fn verdict(&self, kind: Kind) -> Verdict {
+        self.probes.get(&kind).map(|probe| probe.verdict).unwrap_or_default()
+    }
+}
+
+impl Container {
+    /// The number that the next run will have.
+    #[must_use]
+    pub fn next_attempt(&self) -> u32 {
+        match self.run {
+            Run::Exited(_) => self.restarts.saturating_add(1),
+            Run::Waiting | Run::Failed(_) | Run::Running(_) => self.restarts,
+        }
+    }
+
+    /// Leaves the run that ended behind.
+    fn advance(&mut self) {
+        self.restarts = self.next_attempt();
+        if let Run::Exited(exit) = std::mem::take(&mut self.run) {
+            self.previous = Some(exit);
+        }
+    }
+
+    fn started(&mut self, id: String, image_id: String, now: Timestamp) {
+        self.advance();
+        self.run = Run::Running(Running {
+            id,
+            image_id,
+            started_at: now,
+            probes: BTreeMap::new(),
+            post_start: Hook::Pending,
+            stop: None,
+        });
+    }
+
+    fn start_failed(&mut self, failure: StartFailure, now: Timestamp) {
+        let before = match &self.run {
+            Run::Failed(failure) => failure.failures,
+            Run::Waiting | Run::Running(_) | Run::Exited(_) => 0,
+        };
+        self.advance();
+        self.run = match failure {
+            StartFailure::Retry { reason, message } => {
+                Run::Failed(Failure::after(before, reason, message, now))
+            }
+            StartFailure::Process { message } => {
+                self.backoff = self.backoff.after_exit(SignedDuration::ZERO, Blame::Container);
+                Run::Exited(Exit {
+                    id: String::new(),
+                    image_id: String::new(),
+                    exit_code: EXIT_NOT_STARTED,
+                    signal: None,
+                    reason: "StartError".to_owned(),
+                    message: Some(message),
+                    started_at: None,
+                    finished_at: now,
+                })
+            }
+        };
+    }
+
+    fn exited(&mut self, end: ProcessEnd, now: Timestamp) {
+        let Run::Running(running) = &self.run else { return };
+        let outside = end.signal == Some(SIGKILL) && !end.oom_killed && running.stop.is_none();
+        let blame = if outside { Blame::Outside } else { Blame::Container };
+        self.backoff = self.backoff.after_exit(now.duration_since(running.started_at), blame);
+        self.run = Run::Exited(Exit {
+            id: running.id.clone(),
+            image_id: running.image_id.clone(),
+            exit_code: end.exit_code,
+            signal: end.signal,
+            reason: end.reason().to_owned(),
+            message: end.message,
+            started_at: Some(running.started_at),
+            finished_at: now,
+        });
+    }
+}
+
+impl ProcessEnd {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self { oom_killed: true, .. } => "OOMKilled",
+            Self { exit_code: 0, .. } => "Completed",
+            Self { .. } => "Error",
+        }
+    }
+}
