@@ -1,0 +1,4 @@
+//! The Kubernetes REST API, a documented subset, over TLS.
+
+pub mod patch;
+pub mod sessions;
