@@ -6,6 +6,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod change;
+pub mod controllers;
+mod clock;
+pub mod fleet;
 pub mod pki;
+pub mod registry;
 pub mod snapshot;
+pub mod store;

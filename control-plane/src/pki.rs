@@ -106,8 +106,7 @@ impl Authority {
             Ok(certificate.pem())
         })?;
         let join_token = read_or_create(&dir.join("join.token"), || Ok(new_token(rng)))?;
-        let issuer =
-            Issuer::from_ca_cert_pem(&ca_pem, key).map_err(certificate_error("the authority"))?;
+        let issuer = Issuer::from_ca_cert_pem(&ca_pem, key).map_err(certificate_error("the authority"))?;
         Ok(Self { ca_pem, issuer, join_token: join_token.trim().to_owned() })
     }
 
@@ -156,12 +155,7 @@ impl Authority {
     ///
     /// # Errors
     /// When the request is not one.
-    pub fn sign_request(
-        &self,
-        csr_pem: &str,
-        subject: &Subject,
-        now: Timestamp,
-    ) -> Result<String, PkiError> {
+    pub fn sign_request(&self, csr_pem: &str, subject: &Subject, now: Timestamp) -> Result<String, PkiError> {
         let failed = certificate_error(&subject.common_name);
         let mut request = CertificateSigningRequestParams::from_pem(csr_pem).map_err(&failed)?;
         let mut params = CertificateParams::default();
@@ -251,8 +245,7 @@ fn read_or_create(
 /// Whatever the file system says.
 pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let draft = path.with_extension("draft");
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&draft, path)

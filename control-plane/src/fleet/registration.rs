@@ -1,0 +1,127 @@
+//! A node says hello: what its Node object becomes. Pure.
+//!
+//! The node owns its capacity, addresses, system info and the labels that describe it; the cluster owns the pod
+//! range, taints, `unschedulable` and whatever labels users added.
+
+use std::collections::BTreeSet;
+
+use ipnet::Ipv4Net;
+use k8s_openapi::api::core::v1::{Node, NodeSpec};
+use manifests::{Kind, Object};
+
+use crate::change::Change;
+use crate::snapshot::{Key, Snapshot};
+
+#[cfg(test)]
+mod tests;
+
+/// The size of a node's pod range.
+const POD_RANGE_PREFIX: u8 = 24;
+
+/// Why a hello is not taken.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(super) enum RegistrationError {
+    /// The Node of the hello is no v1.Node.
+    #[error("the hello carries no v1.Node")]
+    NotANode,
+    /// The Node is another one than the certificate's.
+    #[error("the certificate is of node {certificate}, the hello of node {hello}")]
+    OtherNode {
+        /// Who it is.
+        certificate: String,
+        /// Who it says that it is.
+        hello: String,
+    },
+    /// Every pod range is taken.
+    #[error("no pod range is left in {cluster_pod_cidr}: every /24 of it belongs to a node")]
+    NoRange {
+        /// The cluster's range.
+        cluster_pod_cidr: Ipv4Net,
+    },
+    /// The range that the node asks for is another node's, or outside of the cluster's.
+    #[error("the pod range {asked} cannot be given to node {node}")]
+    RangeTaken {
+        /// What it asked for.
+        asked: String,
+        /// Who asked.
+        node: String,
+    },
+}
+
+/// What the store is to do so that the node is known, and the pod range that the node has.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Registration {
+    /// To be submitted in this order.
+    pub(super) changes: Vec<Change>,
+    /// The node's pod range.
+    pub(super) pod_cidr: String,
+}
+
+/// Takes the hello of the node named `name`.
+///
+/// # Errors
+/// When the hello is not this node's, or there is no pod range for it.
+pub(super) fn register(
+    snapshot: &Snapshot,
+    name: &str,
+    hello: &[u8],
+    cluster_pod_cidr: Ipv4Net,
+) -> Result<Registration, RegistrationError> {
+    let hello: Node = serde_json::from_slice(hello).map_err(|_| RegistrationError::NotANode)?;
+    let said = hello.metadata.name.clone().unwrap_or_default();
+    if said != name {
+        return Err(RegistrationError::OtherNode { certificate: name.to_owned(), hello: said });
+    }
+    let known = snapshot.find::<Node>("", name);
+    let pod_cidr = pod_range(snapshot, name, &hello, cluster_pod_cidr)?;
+    let spec = known.and_then(|(_, node)| node.spec.clone()).unwrap_or_default();
+    let mut node = Node {
+        spec: Some(NodeSpec {
+            pod_cidr: Some(pod_cidr.clone()),
+            pod_cidrs: Some(vec![pod_cidr.clone()]),
+            ..spec
+        }),
+        ..hello
+    };
+    if let Some((_, known)) = known {
+        let mut labels = known.metadata.labels.clone().unwrap_or_default();
+        labels.extend(node.metadata.labels.take().unwrap_or_default());
+        node.metadata.labels = Some(labels);
+        node.metadata.annotations.clone_from(&known.metadata.annotations);
+        // Conditions are the node lifecycle controller's.
+        if let (Some(status), Some(known)) = (&mut node.status, &known.status) {
+            status.conditions.clone_from(&known.conditions);
+        }
+    }
+    let object = Object::from_typed(&node);
+    let first = if known.is_some() { Change::Update(object.clone()) } else { Change::Create(object.clone()) };
+    Ok(Registration { changes: vec![first, Change::UpdateStatus(object)], pod_cidr })
+}
+
+fn pod_range(
+    snapshot: &Snapshot,
+    name: &str,
+    hello: &Node,
+    cluster_pod_cidr: Ipv4Net,
+) -> Result<String, RegistrationError> {
+    let range = |node: &Node| node.spec.as_ref().and_then(|spec| spec.pod_cidr.clone());
+    let others: BTreeSet<String> = snapshot
+        .all::<Node>()
+        .filter(|(stored, _)| &*stored.key().name != name)
+        .filter_map(|(_, node)| range(node))
+        .collect();
+    if let Some(asked) = range(hello) {
+        let within = asked.parse::<Ipv4Net>().is_ok_and(|asked| cluster_pod_cidr.contains(&asked));
+        if !within || others.contains(&asked) {
+            return Err(RegistrationError::RangeTaken { asked, node: name.to_owned() });
+        }
+        return Ok(asked);
+    }
+    let key = Key::new(Kind::Node, "", name);
+    if let Some(kept) = snapshot.get(&key).and_then(|stored| stored.typed::<Node>()).and_then(range) {
+        return Ok(kept);
+    }
+    let prefix = POD_RANGE_PREFIX.max(cluster_pod_cidr.prefix_len());
+    let mut ranges = cluster_pod_cidr.subnets(prefix).into_iter().flatten().map(|net| net.to_string());
+    ranges.find(|range| !others.contains(range)).ok_or(RegistrationError::NoRange { cluster_pod_cidr })
+}
