@@ -117,7 +117,7 @@ impl Propagation {
     }
 }
 
-/// Something that a user would ask about, not yet an Event: `events::record` finds or makes the one that it counts in.
+/// Something that a user would ask about, not yet an Event: the registry finds or makes the one that it counts in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventIntent {
     /// The object that it happened to.
