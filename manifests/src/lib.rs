@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod default;
 pub mod field;
 pub mod kind;
 pub mod name;
