@@ -14,6 +14,7 @@ pub mod pod;
 pub mod quantity;
 pub mod schema;
 pub mod selector;
+pub mod validate;
 
 pub use kind::Kind;
 pub use object::Object;
