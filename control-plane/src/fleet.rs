@@ -1,8 +1,8 @@
 //! The fleet: the node agents and fronts that dial in, what they are told and what they report.
 //!
 //! It never decides what runs where; it carries. [`dispatcher`] is the one owner of who is connected and of what
-//! they have been told; [`service`] is the gRPC face, one task per stream; [`health`] remembers when each node was
-//! last heard of, in memory only; everything else in here is a pure function.
+//! they have been told; [`service`] is the gRPC face, one task per stream; [`health`] remembers who was heard of,
+//! in memory only; everything else in here is a pure function.
 
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Certificate, Identity as TlsIdentity, Server, ServerTlsConfig};
 
 use crate::api::sessions::{Session, SessionRequest, Sessions};
+use crate::clock;
+use crate::controllers::node::NodeHealth;
 use crate::pki::{Authority, Identity};
 use crate::registry::Status;
 use crate::store::Store;
@@ -23,7 +25,7 @@ use crate::store::Store;
 mod assignments;
 mod dispatcher;
 mod fronts;
-pub mod health;
+mod health;
 mod identity;
 mod news;
 mod nodes;
@@ -96,16 +98,16 @@ impl Fleet {
         shutdown: CancellationToken,
     ) -> Self {
         let dispatcher = Dispatcher::start(store.clone(), shutdown);
-        let health = Health::default();
+        let health = Health::listening_since(clock::now());
         let (front, _) = watch::channel(serde_json::Value::Null);
         let waiting = sessions::Waiting::default();
         Self { shared: Arc::new(Shared { config, store, authority, health, dispatcher, waiting, front }) }
     }
 
-    /// When each node was last heard of.
+    /// What is heard of the nodes, as it changes.
     #[must_use]
-    pub fn health(&self) -> &Health {
-        &self.shared.health
+    pub fn health(&self) -> watch::Receiver<NodeHealth> {
+        self.shared.health.subscribe()
     }
 
     /// What the front last said: where it is reached, what it could not serve, its counters. `null` before.

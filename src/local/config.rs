@@ -125,3 +125,15 @@ pub(crate) struct LocalNode {
 fn nth(net: Ipv4Net, index: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(net.network().to_bits() + index)
 }
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self {
+            nodes: 1,
+            cluster_cidr: Ipv4Net::new_assert(Ipv4Addr::new(10, 64, 0, 0), PREFIX_MAX),
+            address: Ipv4Addr::LOCALHOST,
+            api_port: 6443,
+            http_port: 8080,
+        }
+    }
+}

@@ -95,17 +95,15 @@ fn start_ticks(pid: i32) -> Option<u64> {
 
 /// What a background process is started with.
 #[derive(Debug)]
-pub(crate) struct Start<'a> {
+pub(crate) struct Start {
     /// Its name, for people.
-    pub(crate) name: &'a str,
+    pub(crate) name: String,
     pub(crate) arguments: Vec<String>,
     pub(crate) log: PathBuf,
     pub(crate) pid_file: PathBuf,
-    /// The environment beside ours: secrets are given here, never as arguments.
-    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
-impl Start<'_> {
+impl Start {
     /// The command, with its output tied to the log and to us.
     ///
     /// # Errors
@@ -115,7 +113,6 @@ impl Start<'_> {
         let mut command = Command::new(std::env::current_exe().context("our own executable is gone")?);
         command
             .args(&self.arguments)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
