@@ -12,6 +12,7 @@ pub mod name;
 pub mod object;
 pub mod pod;
 pub mod quantity;
+pub mod read;
 pub mod schema;
 pub mod selector;
 pub mod validate;

@@ -32,6 +32,17 @@ pub fn check(object: &Object) -> Vec<FieldError> {
     errors
 }
 
+/// [`check`] of an object that has no defaults yet: its shape as written, its meaning with defaults.
+pub fn check_as_written(object: &Object) -> Vec<FieldError> {
+    let Some(kind) = object.kind() else { return vec![unknown_kind(object)] };
+    let mut defaulted = object.clone();
+    crate::default::set_defaults(&mut defaulted);
+    let mut errors = shape::check_shape(kind, object);
+    errors.extend(check_meaning(kind, &defaulted));
+    errors.dedup();
+    errors
+}
+
 /// Unknown fields and values of the wrong type only: what a decoder would complain about.
 pub fn check_shape(object: &Object) -> Vec<FieldError> {
     match object.kind() {
