@@ -55,9 +55,10 @@ async fn serve_http1(
     let service = service_fn(|request| async move {
         Ok::<_, Infallible>(Box::pin(answer(front.clone(), entrance, client, request)).await)
     });
+    // Never with `pipeline_flush`: it lifts hyper's limit on what is buffered for a client that does not read.
     let mut http1 = hyper::server::conn::http1::Builder::new();
     http1.timer(TokioTimer::new()).header_read_timeout(front.limits.head_timeout);
-    http1.max_header_size(front.limits.head_bytes_max).pipeline_flush(true);
+    http1.max_header_size(front.limits.head_bytes_max);
     let connection = http1.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {

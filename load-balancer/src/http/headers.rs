@@ -70,7 +70,7 @@ pub(crate) fn host(parts: &Parts) -> Result<String, Refusal> {
 fn valid_host(value: &HeaderValue) -> Option<String> {
     let host = value.to_str().ok()?;
     let authority: http::uri::Authority = host.parse().ok()?;
-    (!host.contains('@') && authority.as_str() == host).then(|| host.to_owned())
+    (!host.contains(['@', ',']) && authority.as_str() == host).then(|| host.to_owned())
 }
 
 /// What a request wants its connection to become, e.g. `websocket`.

@@ -15,6 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::until;
+
 /// What it does with a request.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Manner {
@@ -39,11 +41,20 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     pub(super) async fn start(manner: Manner) -> Endpoint {
-        Self::start_at(([127, 0, 0, 1], 0).into(), manner)
+        Self::start_at(([127, 0, 0, 1], 0).into(), manner).await
     }
 
-    pub(super) fn start_at(address: SocketAddr, manner: Manner) -> Endpoint {
-        let listener = crate::listener::bind(address).expect("an address to listen on");
+    /// Where another one was killed: its socket is closed when the runtime next looks at it.
+    pub(super) async fn start_at(address: SocketAddr, manner: Manner) -> Endpoint {
+        let mut listener = crate::listener::bind(address);
+        until("the address is free", || {
+            listener.is_ok() || {
+                listener = crate::listener::bind(address);
+                false
+            }
+        })
+        .await;
+        let listener = listener.expect("bound");
         let address = listener.local_addr().expect("it listens");
         let (seen, permits) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
         let process = tokio::spawn(run(listener, manner, seen.clone(), permits.clone())).abort_handle();
@@ -101,7 +112,9 @@ async fn close_after_one(stream: TokioIo<TcpStream>, manner: Manner, seen: Arc<A
     seen.fetch_add(1, Ordering::SeqCst);
     let answer = match manner {
         Manner::HalfAnswer => "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf",
-        _ => "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nall",
+        Manner::Echo | Manner::Vanish | Manner::CloseAfterAnswer | Manner::Wait => {
+            "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nall"
+        }
     };
     let _ = stream.write_all(answer.as_bytes()).await;
 }

@@ -39,9 +39,11 @@ async fn no_get_fails_while_endpoints_are_killed_and_come_back() {
         if round == 15 {
             // Now and then nobody is left at all for a moment.
             let others: Vec<_> = endpoints.drain(..).map(|endpoint| endpoint.address).collect();
-            endpoints.extend(others.into_iter().map(|address| Endpoint::start_at(address, Manner::Echo)));
+            for address in others {
+                endpoints.push(Endpoint::start_at(address, Manner::Echo).await);
+            }
         }
-        endpoints.push(Endpoint::start_at(dead, Manner::Echo));
+        endpoints.push(Endpoint::start_at(dead, Manner::Echo).await);
         let goal = asked.load(Ordering::SeqCst) + 50;
         until("50 requests are answered with it", || asked.load(Ordering::SeqCst) >= goal).await;
     }
