@@ -118,7 +118,8 @@ fn check_uid(stored: &Stored, uid: &str) -> Result<(), Status> {
         return Ok(());
     }
     let key = stored.key();
-    let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", stored.uid());
+    let why =
+        format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", stored.uid());
     Err(Status::conflict(key.kind, &key.name, &why))
 }
 

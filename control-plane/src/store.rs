@@ -105,7 +105,8 @@ impl Store {
     /// The registry's refusal.
     pub fn dry_run(&self, change: Change) -> Result<Outcome, Status> {
         let mut state = State::from(self.snapshot());
-        writer::with_context(&self.settings, |context| state.apply(change, context)).map(|(_, outcome)| outcome)
+        writer::with_context(&self.settings, |context| state.apply(change, context))
+            .map(|(_, outcome)| outcome)
     }
 
     /// Every event after a revision, and then those to come.
@@ -129,7 +130,8 @@ impl Store {
     async fn ask(&self, request: Request) -> Result<(), Status> {
         self.queue.send_timeout(request, QUEUE_WAIT).await.map_err(|error| match error {
             mpsc::error::SendTimeoutError::Timeout(_) => {
-                Status::new(Reason::TooManyRequests, "too many writes are waiting for the store").retry_after(1)
+                Status::new(Reason::TooManyRequests, "too many writes are waiting for the store")
+                    .retry_after(1)
             }
             mpsc::error::SendTimeoutError::Closed(_) => stopped(),
         })

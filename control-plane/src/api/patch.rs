@@ -8,16 +8,16 @@ use serde_json::{Map, Value};
 
 use crate::registry::{Reason, Status};
 
-pub mod strategic;
+mod strategic;
 
 /// How many operations one JSON patch may have; Kubernetes' own limit.
-pub const JSON_PATCH_OPERATIONS_MAX: usize = 10_000;
+pub(super) const JSON_PATCH_OPERATIONS_MAX: usize = 10_000;
 /// How many bytes one JSON patch may copy within the document: `copy` could otherwise double it again and again.
-pub const JSON_PATCH_COPIES_MAX_BYTES: usize = 3 * 1024 * 1024;
+pub(super) const JSON_PATCH_COPIES_MAX_BYTES: usize = 3 * 1024 * 1024;
 
 /// A patch, by its language.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Patch {
+pub(super) enum Patch {
     /// `application/strategic-merge-patch+json`
     Strategic(Map<String, Value>),
     /// `application/merge-patch+json`, RFC 7386
@@ -30,8 +30,21 @@ pub enum Patch {
 }
 
 impl Patch {
+    /// Whether the patch says itself which version of the object it is for.
+    pub(super) fn pins_revision(&self) -> bool {
+        match self {
+            Self::Strategic(patch) | Self::Apply(patch) => {
+                patch.get("metadata").is_some_and(|metadata| metadata["resourceVersion"].is_string())
+            }
+            Self::Merge(patch) => patch["metadata"]["resourceVersion"].is_string(),
+            Self::Json(patch) => {
+                patch.0.iter().any(|operation| operation.path().as_str() == "/metadata/resourceVersion")
+            }
+        }
+    }
+
     /// The document that the patch makes of `document`, whose lists merge as the schema at `place` says.
-    pub fn apply(self, mut document: Value, place: Option<Place>) -> Result<Value, Status> {
+    pub(super) fn apply(self, mut document: Value, place: Option<Place>) -> Result<Value, Status> {
         match self {
             Self::Merge(patch) => json_patch::merge(&mut document, &patch),
             Self::Json(patch) => apply_operations(&mut document, &patch)?,
@@ -39,7 +52,8 @@ impl Patch {
                 let Value::Object(map) = &mut document else {
                     return Err(Status::internal("an object that is no JSON map"));
                 };
-                strategic::apply(map, patch, place).map_err(|error| Status::bad_request(error.to_string()))?;
+                strategic::apply(map, patch, place)
+                    .map_err(|error| Status::bad_request(error.to_string()))?;
             }
         }
         Ok(document)
@@ -70,7 +84,10 @@ fn apply_operations(document: &mut Value, patch: &json_patch::Patch) -> Result<(
 
 /// A patch that reads well and cannot be carried out on this document.
 fn unprocessable(message: &str) -> Status {
-    Status::new(Reason::Invalid, format!("the server rejected our request due to an error in our request: {message}"))
+    Status::new(
+        Reason::Invalid,
+        format!("the server rejected our request due to an error in our request: {message}"),
+    )
 }
 
 #[cfg(test)]

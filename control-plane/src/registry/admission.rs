@@ -6,7 +6,7 @@ use super::Status;
 
 /// Fills in what a user may leave out.
 pub(super) fn default(object: &mut Object) {
-    let _ = object;
+    manifests::default::set_defaults(object);
 }
 
 /// Refuses an object with all that is wrong with it.

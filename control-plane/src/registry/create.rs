@@ -17,7 +17,11 @@ const GENERATED_NAME_MAX: usize = 63;
 const SUFFIX_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Makes a new object of what a user sent.
-pub(super) fn create(snapshot: &Snapshot, mut object: Object, context: &mut Context<'_>) -> Result<Effect, Status> {
+pub(super) fn create(
+    snapshot: &Snapshot,
+    mut object: Object,
+    context: &mut Context<'_>,
+) -> Result<Effect, Status> {
     let kind = key_of(&object)?.kind;
     if object.str_at(&["metadata", "resourceVersion"]).is_some_and(|version| !version.is_empty()) {
         return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
@@ -54,9 +58,14 @@ fn generate_name(snapshot: &Snapshot, object: &mut Object, random: &mut dyn Rng)
         return Ok(());
     }
     let kind = key_of(object)?.kind;
-    let Some(prefix) = object.str_at(&["metadata", "generateName"]).filter(|prefix| !prefix.is_empty()) else {
+    let Some(prefix) = object.str_at(&["metadata", "generateName"]).filter(|prefix| !prefix.is_empty())
+    else {
         let message = "Required value: name or generateName is required";
-        let cause = Cause { reason: "FieldValueRequired".into(), message: message.into(), field: "metadata.name".into() };
+        let cause = Cause {
+            reason: "FieldValueRequired".into(),
+            message: message.into(),
+            field: "metadata.name".into(),
+        };
         return Err(Status::invalid(kind, "", vec![cause]));
     };
     let prefix: String = prefix.chars().take(GENERATED_NAME_MAX - GENERATED_SUFFIX_LEN).collect();

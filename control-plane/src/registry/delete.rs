@@ -21,7 +21,12 @@ pub(super) struct Asked {
 }
 
 /// Asks an object to go; it goes at once if nothing holds it.
-pub(super) fn delete(snapshot: &Snapshot, key: &Key, asked: &Asked, now: Timestamp) -> Result<Effect, Status> {
+pub(super) fn delete(
+    snapshot: &Snapshot,
+    key: &Key,
+    asked: &Asked,
+    now: Timestamp,
+) -> Result<Effect, Status> {
     let stored = find(snapshot, key)?;
     check_preconditions(stored, &asked.preconditions)?;
     if key.kind == Kind::Namespace {
@@ -48,7 +53,8 @@ pub(super) fn finalize(snapshot: &Snapshot, key: &Key, uid: &str, finalizer: &st
     let mut object = stored.object().clone();
     let in_spec = key.kind == Kind::Namespace && finalizer == namespaces::FINALIZER;
     let path: &[&str] = if in_spec { &["spec", "finalizers"] } else { &["metadata", "finalizers"] };
-    let left: Vec<Value> = object.list_at(path).iter().filter(|one| one.as_str() != Some(finalizer)).cloned().collect();
+    let left: Vec<Value> =
+        object.list_at(path).iter().filter(|one| one.as_str() != Some(finalizer)).cloned().collect();
     if left.is_empty() {
         object.remove(path);
     } else {

@@ -17,7 +17,11 @@ const MESSAGE_MAX_CHARS: usize = 1024;
 const NAME_MAX_CHARS: usize = 230;
 
 /// Records that something happened.
-pub(super) fn record(snapshot: &Snapshot, intent: &EventIntent, context: &mut Context<'_>) -> Result<Effect, Status> {
+pub(super) fn record(
+    snapshot: &Snapshot,
+    intent: &EventIntent,
+    context: &mut Context<'_>,
+) -> Result<Effect, Status> {
     let namespace = match &*intent.regarding.namespace {
         "" => DEFAULT_NAMESPACE,
         namespace => namespace,

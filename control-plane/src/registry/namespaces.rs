@@ -23,7 +23,8 @@ pub(super) fn check_accepts(snapshot: &Snapshot, key: &Key) -> Result<(), Status
         return Ok(());
     }
     let message = format!("namespace {} is being terminated", key.namespace);
-    let why = format!("unable to create new content in namespace {} because it is being terminated", key.namespace);
+    let why =
+        format!("unable to create new content in namespace {} because it is being terminated", key.namespace);
     let mut status = Status::forbidden(key.kind, &key.name, &why);
     let cause = Cause { reason: "NamespaceTerminating".into(), message, field: "metadata.namespace".into() };
     status.details.get_or_insert_default().causes.push(cause);

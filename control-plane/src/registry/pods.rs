@@ -31,7 +31,9 @@ fn qos_class(object: &Object) -> &'static str {
         container.pointer(&format!("/resources/{what}/{name}")).map(ToString::to_string)
     };
     let names = ["cpu", "memory"];
-    let asks = |c: &&Value| names.iter().any(|n| amount(c, "requests", n).or_else(|| amount(c, "limits", n)).is_some());
+    let asks = |c: &&Value| {
+        names.iter().any(|n| amount(c, "requests", n).or_else(|| amount(c, "limits", n)).is_some())
+    };
     let is_guaranteed = |c: &&Value| {
         names.iter().all(|name| {
             let limit = amount(c, "limits", name);
@@ -63,7 +65,13 @@ pub(super) fn grace_seconds(object: &Object, asked: Option<i64>) -> i64 {
 }
 
 /// Puts a pod on a node, if both still are what the scheduler saw.
-pub(super) fn bind(snapshot: &Snapshot, key: &Key, uid: &str, node: &str, now: Timestamp) -> Result<Effect, Status> {
+pub(super) fn bind(
+    snapshot: &Snapshot,
+    key: &Key,
+    uid: &str,
+    node: &str,
+    now: Timestamp,
+) -> Result<Effect, Status> {
     let stored = find(snapshot, key)?;
     check_uid(stored, uid)?;
     let conflict = |why: String| Err(Status::conflict(Kind::Pod, &key.name, &why));

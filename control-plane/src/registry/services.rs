@@ -39,7 +39,11 @@ pub(super) fn allocate(
 /// A cluster address stays for the life of the service, unless it becomes, or was, no more than a name.
 pub(super) fn check_update(old: &Object, new: &Object) -> Option<Cause> {
     let is_name = |object: &Object| object.str_at(&["spec", "type"]) == Some("ExternalName");
-    if is_name(old) || is_name(new) { None } else { super::update::immutable(old, new, &["spec", "clusterIP"]) }
+    if is_name(old) || is_name(new) {
+        None
+    } else {
+        super::update::immutable(old, new, &["spec", "clusterIP"])
+    }
 }
 
 /// What other services have.
@@ -82,7 +86,8 @@ fn uses_node_ports(object: &Object) -> bool {
 
 /// What an update does not mention it does not give back.
 fn keep(old: &Object, object: &mut Object) {
-    let headless_or_named = cluster_ip(object) == "None" || object.str_at(&["spec", "type"]) == Some("ExternalName");
+    let headless_or_named =
+        cluster_ip(object) == "None" || object.str_at(&["spec", "type"]) == Some("ExternalName");
     if cluster_ip(object).is_empty() && !headless_or_named {
         for field in ["clusterIP", "clusterIPs"] {
             if let Some(value) = old.at(&["spec", field]) {
@@ -94,31 +99,38 @@ fn keep(old: &Object, object: &mut Object) {
     let before = old.list_at(&["spec", "ports"]).to_vec();
     let Some(ports) = object.0.get_mut("spec").and_then(|spec| spec["ports"].as_array_mut()) else { return };
     for port in ports {
-        let same = |other: &&Value| {
-            other["port"] == port["port"] && protocol(other) == protocol(port)
-        };
+        let same = |other: &&Value| other["port"] == port["port"] && protocol(other) == protocol(port);
         let had = before.iter().find(same).and_then(node_port);
         match (node_port(port), had) {
             (None, Some(had)) if uses => port["nodePort"] = json!(had),
             // The type was changed and the port came back with the rest of the object.
-            (Some(now), Some(had)) if !uses && now == had => drop(port.as_object_mut().map(|map| map.remove("nodePort"))),
+            (Some(now), Some(had)) if !uses && now == had => {
+                drop(port.as_object_mut().map(|map| map.remove("nodePort")))
+            }
             _ => {}
         }
     }
 }
 
-fn allocate_address(object: &mut Object, taken: &Taken, context: &mut Context<'_>) -> Result<Option<Cause>, Status> {
+fn allocate_address(
+    object: &mut Object,
+    taken: &Taken,
+    context: &mut Context<'_>,
+) -> Result<Option<Cause>, Status> {
     let range = context.settings.service_cidr;
     let asked = cluster_ip(object).to_owned();
     let given = match asked.as_str() {
         "None" => asked,
         "" => match free_address(range, taken, context) {
             Some(address) => address.to_string(),
-            None => return Err(Status::internal(format!("every address of the service range {range} is taken"))),
+            None => {
+                return Err(Status::internal(format!("every address of the service range {range} is taken")));
+            }
         },
         text => match text.parse::<Ipv4Addr>() {
             Ok(address) if !range.contains(&address) => {
-                let message = format!("Invalid value: \"{text}\": the provided IP is not in the service range {range}");
+                let message =
+                    format!("Invalid value: \"{text}\": the provided IP is not in the service range {range}");
                 return Ok(Some(Cause::invalid("spec.clusterIPs[0]", message)));
             }
             Ok(address) if taken.addresses.contains(&address) => {
@@ -127,7 +139,8 @@ fn allocate_address(object: &mut Object, taken: &Taken, context: &mut Context<'_
             }
             Ok(_) => asked,
             Err(_) => {
-                let message = format!("Invalid value: \"{text}\": must be an IPv4 address, \"None\", or empty");
+                let message =
+                    format!("Invalid value: \"{text}\": must be an IPv4 address, \"None\", or empty");
                 return Ok(Some(Cause::invalid("spec.clusterIP", message)));
             }
         },
@@ -151,7 +164,11 @@ fn free_address(range: ipnet::Ipv4Net, taken: &Taken, context: &mut Context<'_>)
     round.find(|address| !taken.addresses.contains(address))
 }
 
-fn allocate_node_ports(object: &mut Object, taken: &Taken, context: &mut Context<'_>) -> Result<Vec<Cause>, Status> {
+fn allocate_node_ports(
+    object: &mut Object,
+    taken: &Taken,
+    context: &mut Context<'_>,
+) -> Result<Vec<Cause>, Status> {
     let mut causes = Vec::new();
     let uses = uses_node_ports(object);
     let mut mine: BTreeSet<(String, u16)> = BTreeSet::new();
@@ -187,7 +204,11 @@ fn check_node_port(
 ) -> Option<Cause> {
     let range = &context.settings.node_ports;
     let why = if !range.contains(&number) {
-        format!("provided port is not in the valid range. The range of valid ports is {}-{}", range.start(), range.end())
+        format!(
+            "provided port is not in the valid range. The range of valid ports is {}-{}",
+            range.start(),
+            range.end()
+        )
     } else if taken.node_ports.contains(&(protocol.to_owned(), number)) {
         "provided port is already allocated".to_owned()
     } else {

@@ -176,7 +176,8 @@ impl Status {
 
     /// The conflict of a writer whose copy is stale.
     pub fn modified(kind: Kind, name: &str) -> Self {
-        let why = "the object has been modified; please apply your changes to the latest version and try again";
+        let why =
+            "the object has been modified; please apply your changes to the latest version and try again";
         Self::conflict(kind, name, why)
     }
 

@@ -6,8 +6,8 @@ use manifests::{Kind, Object};
 use serde_json::{Value, json};
 
 use super::{
-    Cause, Context, Effect, Status, admission, check_resource_version, check_uid, create, find, key_of, pods, put_or_remove,
-    services,
+    Cause, Context, Effect, Status, admission, check_resource_version, check_uid, create, find, key_of, pods,
+    put_or_remove, services,
 };
 use crate::snapshot::{Snapshot, Stored};
 
@@ -24,7 +24,11 @@ const OURS: [&str; 8] = [
 ];
 
 /// Replaces all of an object but its status.
-pub(super) fn update(snapshot: &Snapshot, mut object: Object, context: &mut Context<'_>) -> Result<Effect, Status> {
+pub(super) fn update(
+    snapshot: &Snapshot,
+    mut object: Object,
+    context: &mut Context<'_>,
+) -> Result<Effect, Status> {
     let key = key_of(&object)?;
     let stored = find(snapshot, &key)?;
     check_uid(stored, object.uid())?;
@@ -98,12 +102,7 @@ fn check_immutable(stored: &Arc<Stored>, new: &Object) -> Result<(), Status> {
         Kind::Pod => pods::check_update(stored, new)?,
         Kind::Service => causes.extend(services::check_update(old, new)),
         Kind::EndpointSlice => causes.extend(immutable(old, new, &["addressType"])),
-        Kind::Namespace
-        | Kind::Node
-        | Kind::ServiceAccount
-        | Kind::Event
-        | Kind::Ingress
-        | Kind::Lease => {}
+        Kind::Namespace | Kind::Node | Kind::ServiceAccount | Kind::Event | Kind::Ingress | Kind::Lease => {}
     }
     if causes.is_empty() { Ok(()) } else { Err(Status::invalid(key.kind, &key.name, causes)) }
 }
@@ -121,7 +120,9 @@ pub(super) fn immutable(old: &Object, new: &Object, path: &[&str]) -> Option<Cau
 fn check_frozen(old: &Object, new: &Object) -> Vec<Cause> {
     let mut causes: Vec<Cause> = immutable(old, new, &["type"]).into_iter().collect();
     if old.at(&["immutable"]) == Some(&Value::Bool(true)) {
-        let changed = ["data", "binaryData", "immutable"].into_iter().filter(|field| old.at(&[field]) != new.at(&[field]));
+        let changed = ["data", "binaryData", "immutable"]
+            .into_iter()
+            .filter(|field| old.at(&[field]) != new.at(&[field]));
         causes.extend(changed.map(|field| Cause {
             reason: "FieldValueForbidden".into(),
             message: "Forbidden: field is immutable when `immutable` is set".into(),
@@ -134,11 +135,14 @@ fn check_frozen(old: &Object, new: &Object) -> Vec<Cause> {
 /// What is being deleted takes no new finalizers: it would never end.
 fn check_finalizers(stored: &Arc<Stored>, new: &Object) -> Result<(), Status> {
     let before = stored.object().finalizers();
-    let added: Vec<&str> = new.finalizers().into_iter().filter(|finalizer| !before.contains(finalizer)).collect();
+    let added: Vec<&str> =
+        new.finalizers().into_iter().filter(|finalizer| !before.contains(finalizer)).collect();
     if added.is_empty() || !stored.is_deleting() {
         return Ok(());
     }
-    let message = format!("Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {added:?}");
+    let message = format!(
+        "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+    );
     let cause = Cause { reason: "FieldValueForbidden".into(), message, field: "metadata.finalizers".into() };
     Err(Status::invalid(stored.key().kind, &stored.key().name, vec![cause]))
 }

@@ -74,7 +74,8 @@ pub(super) struct Disk {
 impl Disk {
     /// Opens or makes the database and reads everything.
     pub(super) fn open(path: &Path) -> Result<(Self, State), StoreError> {
-        std::fs::create_dir_all(path).map_err(|source| StoreError::Folder { path: path.to_owned(), source })?;
+        std::fs::create_dir_all(path)
+            .map_err(|source| StoreError::Folder { path: path.to_owned(), source })?;
         let open = |source| StoreError::Open { path: path.to_owned(), source };
         let builder = Database::builder(path).cache_size(CACHE_MAX_BYTES).worker_threads(1);
         let database = builder.open().map_err(open)?;
@@ -102,7 +103,10 @@ impl Disk {
             match Object::from_json(&value) {
                 Ok(object) => insert(&mut snapshot, &key, object),
                 Err(source) => {
-                    return Err(StoreError::Corrupt { key: String::from_utf8_lossy(&key).into_owned(), source });
+                    return Err(StoreError::Corrupt {
+                        key: String::from_utf8_lossy(&key).into_owned(),
+                        source,
+                    });
                 }
             }
         }
@@ -165,6 +169,8 @@ fn insert(snapshot: &mut Snapshot, entry: &[u8], object: Object) {
     match (key, revision) {
         (Some(key), Some(revision)) => drop(snapshot.insert(Arc::new(Stored::new(key, object, revision)))),
         // Written by a version that knows more kinds: left as it is.
-        _ => tracing::warn!(entry = %String::from_utf8_lossy(entry), "the store holds an object of no known kind"),
+        _ => {
+            tracing::warn!(entry = %String::from_utf8_lossy(entry), "the store holds an object of no known kind")
+        }
     }
 }

@@ -80,7 +80,10 @@ impl Outcome {
     /// The object after the change, or its last version.
     pub fn stored(&self) -> &Arc<Stored> {
         match self {
-            Self::Created(stored) | Self::Updated(stored) | Self::Unchanged(stored) | Self::Removed(stored) => stored,
+            Self::Created(stored)
+            | Self::Updated(stored)
+            | Self::Unchanged(stored)
+            | Self::Removed(stored) => stored,
         }
     }
 }

@@ -77,7 +77,9 @@ impl Writer {
             let mut closing = None;
             while let Some(request) = next.take() {
                 match request {
-                    Request::Submit { changes, answer } => self.collect(&mut state, &mut batch, changes, answer),
+                    Request::Submit { changes, answer } => {
+                        self.collect(&mut state, &mut batch, changes, answer)
+                    }
                     Request::Close { answer } => {
                         requests.close();
                         closing = Some(answer);
@@ -97,7 +99,13 @@ impl Writer {
         }
     }
 
-    fn collect(&self, state: &mut State, batch: &mut Batch, changes: Vec<Change>, answer: oneshot::Sender<Answers>) {
+    fn collect(
+        &self,
+        state: &mut State,
+        batch: &mut Batch,
+        changes: Vec<Change>,
+        answer: oneshot::Sender<Answers>,
+    ) {
         batch.changes += changes.len();
         let answers = changes.into_iter().map(|change| {
             let (event, outcome) = with_context(&self.settings, |context| state.apply(change, context))?;

@@ -47,11 +47,19 @@ fn list_merge(schema: Schema) -> Option<ListMerge> {
 }
 
 /// Applies a patch to a document of the schema's type.
-pub fn apply(document: &mut Map<String, Value>, patch: Map<String, Value>, schema: Schema) -> Result<(), StrategicError> {
+pub fn apply(
+    document: &mut Map<String, Value>,
+    patch: Map<String, Value>,
+    schema: Schema,
+) -> Result<(), StrategicError> {
     merge_map(document, patch, schema)
 }
 
-fn merge_map(into: &mut Map<String, Value>, mut patch: Map<String, Value>, schema: Schema) -> Result<(), StrategicError> {
+fn merge_map(
+    into: &mut Map<String, Value>,
+    mut patch: Map<String, Value>,
+    schema: Schema,
+) -> Result<(), StrategicError> {
     match take_directive(&mut patch)? {
         Some(Directive::Replace) => {
             *into = without_directives(patch);
@@ -67,7 +75,8 @@ fn merge_map(into: &mut Map<String, Value>, mut patch: Map<String, Value>, schem
         let keys = list(keys, RETAIN_KEYS)?;
         into.retain(|field, _| keys.iter().any(|key| key.as_str() == Some(field)));
     }
-    let (directives, fields): (Vec<_>, Vec<_>) = patch.into_iter().partition(|(field, _)| field.starts_with('$'));
+    let (directives, fields): (Vec<_>, Vec<_>) =
+        patch.into_iter().partition(|(field, _)| field.starts_with('$'));
     let mut orders = Map::new();
     for (directive, value) in directives {
         if let Some(field) = directive.strip_prefix(ELEMENT_ORDER) {
@@ -96,7 +105,12 @@ fn merge_map(into: &mut Map<String, Value>, mut patch: Map<String, Value>, schem
     Ok(())
 }
 
-fn merge_field(into: &mut Map<String, Value>, field: String, patch: Value, schema: Schema) -> Result<(), StrategicError> {
+fn merge_field(
+    into: &mut Map<String, Value>,
+    field: String,
+    patch: Value,
+    schema: Schema,
+) -> Result<(), StrategicError> {
     let schema = self::field(schema, &field);
     let merge = list_merge(schema);
     match (into.get_mut(&field), patch) {
@@ -150,7 +164,12 @@ fn merge_list(into: &mut Vec<Value>, patch: Vec<Value>, schema: Schema) -> Resul
     Ok(())
 }
 
-fn merge_element(into: &mut Vec<Value>, element: Value, key: &str, schema: Schema) -> Result<(), StrategicError> {
+fn merge_element(
+    into: &mut Vec<Value>,
+    element: Value,
+    key: &str,
+    schema: Schema,
+) -> Result<(), StrategicError> {
     let Value::Object(mut element) = element else {
         return Err(StrategicError::WrongType(element.to_string()));
     };
@@ -185,8 +204,10 @@ fn set_order(items: &mut Vec<Value>, order: &[Value], merge_key: Option<&str>) {
             None => named == item,
         })
     };
-    let ranked: Vec<(usize, Option<usize>)> = items.iter().enumerate().map(|(at, item)| (at, rank(item))).collect();
-    let mut named: Vec<(usize, usize)> = ranked.iter().filter_map(|(at, rank)| Some(((*rank)?, *at))).collect();
+    let ranked: Vec<(usize, Option<usize>)> =
+        items.iter().enumerate().map(|(at, item)| (at, rank(item))).collect();
+    let mut named: Vec<(usize, usize)> =
+        ranked.iter().filter_map(|(at, rank)| Some(((*rank)?, *at))).collect();
     named.sort_unstable();
     let mut others = ranked.iter().filter(|(_, rank)| rank.is_none()).map(|(at, _)| *at).peekable();
     let mut positions = Vec::with_capacity(items.len());
@@ -217,7 +238,8 @@ fn take_directive(patch: &mut Map<String, Value>) -> Result<Option<Directive>, S
 }
 
 fn is_directive_alone(item: &Value, directive: &str) -> bool {
-    item.as_object().is_some_and(|map| map.len() == 1 && map.get(DIRECTIVE).and_then(Value::as_str) == Some(directive))
+    item.as_object()
+        .is_some_and(|map| map.len() == 1 && map.get(DIRECTIVE).and_then(Value::as_str) == Some(directive))
 }
 
 fn same_key(item: &Value, key: &str, id: &Value) -> bool {

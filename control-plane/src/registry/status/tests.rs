@@ -29,6 +29,8 @@ fn every_cause_of_an_invalid_object_is_told() {
 #[test]
 fn a_stale_writer_reads_kubernetes_own_words() {
     let status = Status::modified(Kind::Deployment, "x");
-    assert!(status.message.starts_with("Operation cannot be fulfilled on deployments.apps \"x\": the object has"));
+    assert!(
+        status.message.starts_with("Operation cannot be fulfilled on deployments.apps \"x\": the object has")
+    );
     assert_eq!(status.code(), 409);
 }
