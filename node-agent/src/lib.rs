@@ -19,6 +19,8 @@ pub mod outbox;
 pub mod pods;
 pub mod probes;
 pub mod sessions;
+pub mod spec;
+pub mod volumes;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
