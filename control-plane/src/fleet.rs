@@ -16,8 +16,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Certificate, Identity as TlsIdentity, Server, ServerTlsConfig};
 
 use crate::api::sessions::{Session, SessionRequest, Sessions};
-use crate::clock;
-use crate::controllers::node::NodeHealth;
 use crate::pki::{Authority, Identity};
 use crate::registry::Status;
 use crate::store::Store;
@@ -25,7 +23,7 @@ use crate::store::Store;
 mod assignments;
 mod dispatcher;
 mod fronts;
-mod health;
+pub mod health;
 mod identity;
 mod news;
 mod nodes;
@@ -98,16 +96,16 @@ impl Fleet {
         shutdown: CancellationToken,
     ) -> Self {
         let dispatcher = Dispatcher::start(store.clone(), shutdown);
-        let health = Health::listening_since(clock::now());
+        let health = Health::default();
         let (front, _) = watch::channel(serde_json::Value::Null);
         let waiting = sessions::Waiting::default();
         Self { shared: Arc::new(Shared { config, store, authority, health, dispatcher, waiting, front }) }
     }
 
-    /// What is heard of the nodes, as it changes.
+    /// When each node was last heard of.
     #[must_use]
-    pub fn health(&self) -> watch::Receiver<NodeHealth> {
-        self.shared.health.subscribe()
+    pub fn health(&self) -> &Health {
+        &self.shared.health
     }
 
     /// What the front last said: where it is reached, what it could not serve, its counters. `null` before.

@@ -11,7 +11,13 @@ pub mod change;
 pub mod controllers;
 mod clock;
 pub mod fleet;
+mod kubeconfig;
+pub mod manager;
 pub mod pki;
+mod process;
 pub mod registry;
+pub mod scheduler;
 pub mod snapshot;
 pub mod store;
+
+pub use process::{Config, Error, run};

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{Api, Authenticator};
 use crate::clock;
+use crate::controllers::node::LEASE_DURATION;
 use crate::fleet::{Fleet, FleetConfig, FleetError};
 use crate::kubeconfig::kubeconfig;
 use crate::manager::Manager;
@@ -29,7 +30,6 @@ const CLUSTER_DOMAIN: &str = "cluster.local";
 /// The address of the cluster's DNS is the tenth of the services' range, as Kubernetes has it.
 const DNS_INDEX: u32 = 10;
 const HEARTBEAT_INTERVAL_MS: u64 = 250;
-const LEASE_DURATION_MS: u64 = 2000;
 
 /// All that a control plane is told at its start.
 #[derive(Debug, Clone)]
@@ -144,7 +144,7 @@ fn fleet_config(config: &Config) -> FleetConfig {
         cluster_dns: dns.into(),
         cluster_domain: CLUSTER_DOMAIN.to_owned(),
         heartbeat_interval_ms: HEARTBEAT_INTERVAL_MS,
-        lease_duration_ms: LEASE_DURATION_MS,
+        lease_duration_ms: u64::try_from(LEASE_DURATION.as_millis()).expect("a short time"),
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
-use jiff::Timestamp;
 use proto::node_command::Command;
 use proto::node_report::Report;
 use proto::{HeartbeatAck, NodeCommand, NodeReport, Welcome};
@@ -18,7 +17,6 @@ use super::{Fleet, reports};
 use crate::api::sessions::{Session, SessionRequest};
 use crate::change::Change;
 use crate::clock;
-use crate::controllers::node::Signal;
 use crate::registry::{Reason, Status as ApiStatus};
 
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,7 +40,7 @@ pub(super) async fn open(
     let (queue, commands) = mpsc::channel(QUEUE_MAX);
     let welcome = Command::Welcome(welcome(fleet, pod_cidr));
     queue.try_send(NodeCommand { command: Some(welcome) }).expect("a new queue has room");
-    fleet.shared.health.note(&name, Signal::Alive);
+    fleet.shared.health.heard(&name, clock::now());
     fleet.shared.dispatcher.node(name.clone(), Stream { id, queue: queue.clone() }).await;
     tracing::info!(node = name, "the node is connected");
     tokio::spawn(serve(fleet.clone(), name, id, incoming, queue.downgrade()));
@@ -83,17 +81,9 @@ async fn serve(
 ) {
     let lease = Duration::from_millis(fleet.shared.config.lease_duration_ms);
     let mut batches = incoming.ready_chunks(BATCH_MAX);
-    let mut last_signal: fn(Timestamp) -> Signal = |since| Signal::Disconnected { since };
-    loop {
-        let batch = match tokio::time::timeout(lease, batches.next()).await {
-            Ok(Some(batch)) => batch,
-            Ok(None) => break,
-            Err(_) => {
-                last_signal = |since| Signal::Silent { since };
-                break;
-            }
-        };
+    while let Ok(Some(batch)) = tokio::time::timeout(lease, batches.next()).await {
         let Some(queue) = queue.upgrade() else { break };
+        fleet.shared.health.heard(&name, clock::now());
         let failed = batch.iter().any(Result::is_err);
         let reports = batch.into_iter().filter_map(|report| report.ok()?.report).collect();
         if !take(&fleet, &name, reports, &queue).await || failed {
@@ -101,7 +91,7 @@ async fn serve(
         }
     }
     if fleet.shared.dispatcher.node_gone(name.clone(), id).await {
-        fleet.shared.health.note(&name, last_signal(clock::now()));
+        fleet.shared.health.lost(&name, clock::now());
     }
     tracing::warn!(node = name, "the node's stream ended");
 }
