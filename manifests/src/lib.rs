@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod default;
+pub mod effect;
 pub mod field;
 pub mod kind;
 pub mod name;

@@ -63,10 +63,9 @@ impl Object {
 
     /// The object in a JSON value.
     pub fn from_value(value: Value) -> Result<Object, NotAnObject> {
-        match value {
-            Value::Object(map) => Ok(Object(map)),
-            other => Err(NotAnObject::Shape { found: json_type(&other) }),
-        }
+        let found = json_type(&value);
+        let Value::Object(map) = value else { return Err(NotAnObject::Shape { found }) };
+        Ok(Object(map))
     }
 
     /// The JSON of a typed object, `apiVersion` and `kind` included.

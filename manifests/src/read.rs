@@ -195,10 +195,8 @@ impl Reader<'_> {
 
 /// Whether this is a `List`, or a `PodList` and the like, whose items are the objects.
 fn is_list(node: &Node) -> bool {
-    let kind = match node.get("kind").map(|entry| &entry.node.content) {
-        Some(Content::Scalar(Value::String(kind))) => kind,
-        _ => return false,
-    };
+    let kind = node.get("kind").map(|entry| &entry.node.content);
+    let Some(Content::Scalar(Value::String(kind))) = kind else { return false };
     let of_ours = |kind: &str| Kind::ALL.iter().any(|known| known.info().kind == kind);
     kind == "List" || kind.strip_suffix("List").is_some_and(of_ours)
 }

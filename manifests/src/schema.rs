@@ -110,25 +110,24 @@ impl Place {
 
     /// The field of this name: of a type, or any key of a map. None: the schema does not know it.
     pub fn field(self, name: &str) -> Option<Place> {
-        match self.shape {
-            Shape::Type(_) => {
-                let definition = self.definition()?;
-                let shape = definition.fields.get(name)?;
-                Some(Place { shape, rule: rules::rule(&definition.name, name) })
-            }
-            Shape::MapOf(shape) => Some(Place { shape, rule: None }),
-            Shape::Any => Some(self),
-            _ => None,
+        if let Some(definition) = self.definition() {
+            let shape = definition.fields.get(name)?;
+            return Some(Place { shape, rule: rules::rule(&definition.name, name) });
         }
+        self.inner(|shape| if let Shape::MapOf(values) = shape { Some(values) } else { None })
     }
 
     /// The items of this list.
     pub fn item(self) -> Option<Place> {
-        match self.shape {
-            Shape::List(shape) => Some(Place { shape, rule: None }),
-            Shape::Any => Some(self),
-            _ => None,
+        self.inner(|shape| if let Shape::List(items) = shape { Some(items) } else { None })
+    }
+
+    /// The place of all values inside this one; in what may be anything, everything may be anything.
+    fn inner(self, shape_inside: impl Fn(&'static Shape) -> Option<&'static Shape>) -> Option<Place> {
+        if self.shape == &Shape::Any {
+            return Some(self);
         }
+        shape_inside(self.shape).map(|shape| Place { shape, rule: None })
     }
 
     /// The items, if this is a list; itself, if not.
@@ -152,10 +151,8 @@ impl Place {
 
     /// The type with named fields at this place, if it is one.
     pub(crate) fn definition(self) -> Option<&'static Definition> {
-        match self.shape {
-            Shape::Type(name) => SCHEMAS.types.get(name),
-            _ => None,
-        }
+        let Shape::Type(name) = self.shape else { return None };
+        SCHEMAS.types.get(name)
     }
 }
 

@@ -162,7 +162,8 @@ impl<'l> Builder<'l> {
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::Alias(anchor) => self.alias(anchor, at)?,
             Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
-            _ => {}
+            // Comments and the like, which the options above keep out.
+            Event::Anchor(..) | Event::UnresolvedAlias(_) | _ => {}
         }
         Ok(())
     }

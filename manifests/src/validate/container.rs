@@ -178,11 +178,9 @@ pub(super) fn check_amounts(amounts: &View<'_>, errors: &mut Vec<FieldError>) {
 }
 
 fn amount(view: &View<'_>) -> Option<Quantity> {
-    match view.value()? {
-        serde_json::Value::String(text) => Quantity::from_str(text).ok(),
-        serde_json::Value::Number(number) => Quantity::from_str(&number.to_string()).ok(),
-        _ => None,
-    }
+    let value = view.value()?;
+    let number = value.as_number().map(ToString::to_string);
+    Quantity::from_str(number.as_deref().or(value.as_str())?).ok()
 }
 
 fn check_probe(probe: &View<'_>, restarts: bool, errors: &mut Vec<FieldError>) {

@@ -58,21 +58,16 @@ enum Share {
 }
 
 fn check_share(view: &View<'_>, errors: &mut Vec<FieldError>) -> Option<Share> {
-    match view.value()? {
-        Value::Number(_) => {
-            view.check_at_least(0, errors);
-            view.int().map(Share::Count)
-        }
-        Value::String(text) => {
-            let digits = text.strip_suffix('%').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-            let percent = digits.and_then(|digits| digits.parse().ok()).map(Share::Percent);
-            if percent.is_none() {
-                errors.push(view.invalid("must be a whole number, or a percentage such as 25%"));
-            }
-            percent
-        }
-        _ => None,
+    view.check_at_least(0, errors);
+    if let Some(count) = view.int() {
+        return Some(Share::Count(count));
     }
+    let digits = view.text()?.strip_suffix('%').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+    let percent = digits.and_then(|digits| digits.parse().ok()).map(Share::Percent);
+    if percent.is_none() {
+        errors.push(view.invalid("must be a whole number, or a percentage such as 25%"));
+    }
+    percent
 }
 
 /// A selector must read, must not select everything, and must select the template's labels.
