@@ -64,7 +64,8 @@ pub fn pending(snapshot: &Snapshot) -> Vec<(&Arc<Stored>, &Pod)> {
 fn is_ours(pod: &Pod) -> bool {
     let Some(spec) = &pod.spec else { return false };
     let is_gated = spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty());
-    let is_named = spec.scheduler_name.as_deref().is_none_or(|name| name == DEFAULT_SCHEDULER || name.is_empty());
+    let is_named =
+        spec.scheduler_name.as_deref().is_none_or(|name| name == DEFAULT_SCHEDULER || name.is_empty());
     crate::controllers::pods::is_active(pod) && is_named && !is_gated
 }
 
@@ -98,8 +99,12 @@ fn select(cluster: &Cluster, demand: &Demand<'_>, rng: &mut impl Rng) -> Option<
         order.filter(|index| filter::misfit(&nodes[*index], demand).is_none()).take(FEASIBLE_MAX).collect();
     let scores = score::scores(cluster, demand, &feasible);
     let best = *scores.iter().max()?;
-    let winners: Vec<usize> =
-        feasible.into_iter().zip(scores).filter(|(_, score)| *score == best).map(|(index, _)| index).collect();
+    let winners: Vec<usize> = feasible
+        .into_iter()
+        .zip(scores)
+        .filter(|(_, score)| *score == best)
+        .map(|(index, _)| index)
+        .collect();
     winners.get(rng.random_range(0..winners.len())).copied()
 }
 

@@ -6,10 +6,9 @@
 //!
 //! Heartbeats never touch the store: `fleet` hears them and hands over what they amount to, as [`NodeHealth`].
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use imbl::OrdMap;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod, Taint, Toleration};
 use manifests::Kind;
@@ -23,6 +22,8 @@ use crate::change::{Change, Severity};
 use crate::snapshot::{Key, Snapshot, Stored};
 
 const COMPONENT: &str = "node-controller";
+/// How long after its last word a node with an open stream is taken for alive.
+pub const LEASE_DURATION: Duration = Duration::from_secs(2);
 /// How long a node whose stream has ended may take to come back: an agent that is started again needs less.
 pub const DISCONNECTED_GRACE: Duration = Duration::from_millis(800);
 /// How long nodes have to call again after the control plane itself was away.
@@ -39,48 +40,41 @@ const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 /// What the fleet hears, or does not hear, of the nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeHealth {
-    /// When it began to listen. A node without a signal has been silent since then.
+    /// When it began to listen. A node that was not heard of yet has been silent since then.
     pub listening_since: Timestamp,
     /// By name.
-    pub signals: OrdMap<Arc<str>, Signal>,
+    pub signals: BTreeMap<String, Signal>,
 }
 
-/// What is heard of one node.
+/// What was last heard of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// Its stream is open, and its heartbeats come in time.
-    Alive,
-    /// Its stream is open, but its lease has run out.
-    Silent {
-        /// When it ran out.
-        since: Timestamp,
-    },
-    /// Its stream has ended.
-    Disconnected {
-        /// When it ended.
-        since: Timestamp,
-    },
+    /// Its stream is open, and it last said something at this time.
+    Heard(Timestamp),
+    /// Its stream ended at this time.
+    Lost(Timestamp),
 }
 
 /// What follows from a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    Alive,
+    /// Its lease has so long to run.
+    Alive(Duration),
     /// It has so long to come back.
     Suspected(Duration),
+    /// Since when.
     Unreachable(Timestamp),
 }
 
 impl NodeHealth {
     fn verdict(&self, node: &str, now: Timestamp) -> Verdict {
-        let (since, grace) = match self.signals.get(node) {
-            Some(Signal::Alive) => return Verdict::Alive,
-            Some(Signal::Silent { since }) => return Verdict::Unreachable(*since),
-            Some(Signal::Disconnected { since }) => (*since, DISCONNECTED_GRACE),
-            None => (self.listening_since, RECONNECT_GRACE),
+        let (since, patience, verdict): (_, _, fn(Duration) -> Verdict) = match self.signals.get(node) {
+            Some(Signal::Heard(at)) => (*at, LEASE_DURATION, Verdict::Alive),
+            Some(Signal::Lost(at)) => (*at, DISCONNECTED_GRACE, Verdict::Suspected),
+            None => (self.listening_since, RECONNECT_GRACE, Verdict::Suspected),
         };
-        let left = grace.saturating_sub(elapsed(since, now));
-        if left.is_zero() { Verdict::Unreachable(since) } else { Verdict::Suspected(left) }
+        let left = patience.saturating_sub(elapsed(since, now));
+        if left.is_zero() { Verdict::Unreachable(since) } else { verdict(left) }
     }
 }
 
@@ -89,7 +83,10 @@ pub fn reconcile(snapshot: &Snapshot, key: &Key, facts: &Facts) -> Plan {
     let mut plan = Plan::default();
     let Some((stored, node)) = snapshot.find::<Node>("", &key.name) else { return plan };
     match facts.node_health.verdict(&key.name, facts.now) {
-        Verdict::Alive => plan_marks(stored, node, None, facts.now, &mut plan),
+        Verdict::Alive(left) => {
+            plan.requeue(left);
+            plan_marks(stored, node, None, facts.now, &mut plan);
+        }
         Verdict::Suspected(left) => {
             plan.requeue(left);
             plan.reasons.push(format!("{key}: suspected, {} ms left to come back", left.as_millis()));

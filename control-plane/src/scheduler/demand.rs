@@ -1,7 +1,6 @@
 //! What one pod asks of a node, read once before all nodes are held against it.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{
     NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec, PreferredSchedulingTerm, Toleration,
@@ -27,12 +26,11 @@ pub(super) struct Demand<'a> {
     tolerations: &'a [Toleration],
     pub(super) ports: Vec<HostPort>,
     pub(super) spreads: Vec<Spread>,
-    _pod: std::marker::PhantomData<&'a Arc<Stored>>,
 }
 
 impl<'a> Demand<'a> {
     /// Reads a pod's spec.
-    pub(super) fn of(stored: &'a Arc<Stored>, pod: &'a Pod, cluster: &Cluster) -> Self {
+    pub(super) fn of(stored: &Stored, pod: &'a Pod, cluster: &Cluster) -> Self {
         let spec = pod.spec.as_ref();
         let affinity = spec.and_then(|spec| spec.affinity.as_ref()?.node_affinity.as_ref());
         let required = affinity
@@ -52,26 +50,28 @@ impl<'a> Demand<'a> {
             tolerations: spec.and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default(),
             ports: host_ports(pod).collect(),
             spreads: spec.map(|spec| spreads(stored, pod, spec, cluster)).unwrap_or_default(),
-            _pod: std::marker::PhantomData,
         }
     }
 
     /// Whether the node is one of those that the pod may be on, by nodeSelector and required affinity.
     pub(super) fn selects(&self, node: &NodeView) -> bool {
-        let has_label = |(key, value): &(&str, &str)| node.labels.get(*key).is_some_and(|label| label == value);
+        let has_label =
+            |(key, value): &(&str, &str)| node.labels.get(*key).is_some_and(|label| label == value);
         let is_required = |terms: &Vec<Term>| terms.iter().any(|term| term.matches(node));
         self.node_selector.iter().all(has_label) && self.required.as_ref().is_none_or(is_required)
     }
 
     /// The first taint with one of these effects that the pod does not tolerate.
     pub(super) fn untolerated(&self, node: &NodeView, effects: &[&str]) -> Option<usize> {
-        let is_tolerated = |taint| self.tolerations.iter().any(|toleration| node::tolerates(toleration, taint));
+        let is_tolerated =
+            |taint| self.tolerations.iter().any(|toleration| node::tolerates(toleration, taint));
         node.taints.iter().position(|taint| effects.contains(&&*taint.effect) && !is_tolerated(taint))
     }
 
     /// How many taints the pod would rather not have.
     pub(super) fn disliked_taints(&self, node: &NodeView) -> usize {
-        let is_tolerated = |taint| self.tolerations.iter().any(|toleration| node::tolerates(toleration, taint));
+        let is_tolerated =
+            |taint| self.tolerations.iter().any(|toleration| node::tolerates(toleration, taint));
         node.taints.iter().filter(|taint| taint.effect == "PreferNoSchedule" && !is_tolerated(taint)).count()
     }
 
@@ -87,7 +87,9 @@ fn weighted(preferred: &PreferredSchedulingTerm) -> (i64, Term) {
 
 fn spreads(stored: &Stored, pod: &Pod, spec: &PodSpec, cluster: &Cluster) -> Vec<Spread> {
     let constraints = spec.topology_spread_constraints.iter().flatten();
-    constraints.filter_map(|constraint| Spread::of(constraint, &stored.key().namespace, pod, cluster)).collect()
+    constraints
+        .filter_map(|constraint| Spread::of(constraint, &stored.key().namespace, pod, cluster))
+        .collect()
 }
 
 /// A term of a node selector: all of it must hold.
@@ -105,7 +107,9 @@ impl Term {
             requirements.iter().flatten().map(requirement).collect()
         };
         match (read(&term.match_expressions), read(&term.match_fields)) {
-            (Some(labels), Some(fields)) => Self { is_void: labels.is_empty() && fields.is_empty(), labels, fields },
+            (Some(labels), Some(fields)) => {
+                Self { is_void: labels.is_empty() && fields.is_empty(), labels, fields }
+            }
             _ => Self { labels: Vec::new(), fields: Vec::new(), is_void: true },
         }
     }
@@ -154,7 +158,8 @@ pub(super) fn host_ports(pod: &Pod) -> impl Iterator<Item = HostPort> {
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
     let ports = containers.flat_map(|container| container.ports.iter().flatten());
     ports.filter_map(|port| {
-        let ip = port.host_ip.as_deref().and_then(|ip| ip.parse().ok()).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        let ip =
+            port.host_ip.as_deref().and_then(|ip| ip.parse().ok()).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         Some(HostPort {
             port: port.host_port.filter(|port| *port > 0)?,
             ip,

@@ -63,5 +63,7 @@ fn lack(node: &NodeView, demand: &Demand<'_>) -> Option<Misfit> {
 /// The node controller says it as a taint as well; until then, and for pods that tolerate that taint, this counts.
 fn tolerates_cordon(node: &NodeView, demand: &Demand<'_>) -> bool {
     let cordon = node.taints.iter().position(|taint| taint.key == "node.kubernetes.io/unschedulable");
-    cordon.is_some_and(|at| demand.untolerated(node, &["NoSchedule", "NoExecute"]).is_none_or(|first| first != at))
+    cordon.is_some_and(|at| {
+        demand.untolerated(node, &["NoSchedule", "NoExecute"]).is_none_or(|first| first != at)
+    })
 }

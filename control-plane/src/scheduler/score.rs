@@ -22,7 +22,8 @@ pub(super) fn scores(cluster: &Cluster, demand: &Demand<'_>, feasible: &[usize])
     let owned = fewest(nodes.iter().map(|node| owned_pods(node, demand)));
     let pods = fewest(nodes.iter().map(|node| i64::try_from(node.pods()).unwrap_or(i64::MAX)));
     let preferences = most(nodes.iter().map(|node| demand.preference(node)));
-    let taints = fewest(nodes.iter().map(|node| i64::try_from(demand.disliked_taints(node)).unwrap_or(i64::MAX)));
+    let taints =
+        fewest(nodes.iter().map(|node| i64::try_from(demand.disliked_taints(node)).unwrap_or(i64::MAX)));
     let skews = fewest(nodes.iter().map(|node| skew(node, demand)));
     let score = |(at, node): (usize, &&NodeView)| {
         WEIGHT_OWNER * owned[at]
@@ -75,7 +76,11 @@ fn used(node: &NodeView, demand: &Demand<'_>) -> (i64, i64) {
     let unasked = LEAST_REQUEST.max(demand.requests);
     let wanted = Resources {
         milli_cpu: if demand.requests.milli_cpu == 0 { unasked.milli_cpu } else { demand.requests.milli_cpu },
-        memory_bytes: if demand.requests.memory_bytes == 0 { unasked.memory_bytes } else { demand.requests.memory_bytes },
+        memory_bytes: if demand.requests.memory_bytes == 0 {
+            unasked.memory_bytes
+        } else {
+            demand.requests.memory_bytes
+        },
     };
     let used = node.requested.plus(wanted);
     (

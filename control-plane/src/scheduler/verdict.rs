@@ -128,8 +128,12 @@ fn plan_wait(snapshot: &Snapshot, why: &Unschedulable, now: Timestamp, plan: &mu
     let Some(stored) = snapshot.get(&why.pod) else { return };
     let message = why.to_string();
     let mut conditions: Vec<Value> = stored.object().list_at(&["status", "conditions"]).to_vec();
-    let condition =
-        Condition { condition_type: "PodScheduled", status: "False", reason: "Unschedulable", message: &message };
+    let condition = Condition {
+        condition_type: "PodScheduled",
+        status: "False",
+        reason: "Unschedulable",
+        message: &message,
+    };
     if !conditions::set(&mut conditions, condition, now) {
         return;
     }
