@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
+use manifests::{Kind, Object};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -15,15 +16,18 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Api, Authenticator};
+use crate::change::Change;
 use crate::clock;
 use crate::controllers::node::LEASE_DURATION;
 use crate::fleet::{Fleet, FleetConfig, FleetError};
 use crate::kubeconfig::kubeconfig;
 use crate::manager::Manager;
 use crate::pki::{Authority, Identity, MASTERS, PkiError, Subject, write_private};
-use crate::registry::Settings;
+use crate::registry::{Reason, Settings, Status};
 use crate::store::{Store, StoreError};
 
+/// The namespaces that every cluster has.
+const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 /// The name by which nodes and fronts know the control plane's certificate.
 const SERVER_NAME: &str = "control-plane";
 const CLUSTER_DOMAIN: &str = "cluster.local";
@@ -59,6 +63,9 @@ pub enum Error {
     /// The store.
     #[error("cannot open the store")]
     Store(#[from] StoreError),
+    /// The first objects.
+    #[error("cannot make the first namespaces")]
+    Namespaces(#[source] Status),
     /// An address to listen at.
     #[error("cannot listen at {address}{}", if source.kind() == io::ErrorKind::AddrInUse { ": another process does; choose another port" } else { "" })]
     Listen {
@@ -101,6 +108,7 @@ pub async fn run(config: Config, shutdown: CancellationToken, ready: impl FnOnce
     let store = tokio::task::spawn_blocking(move || Store::open(&store_dir, settings))
         .await
         .expect("opening the store does not panic")?;
+    found_namespaces(&store).await?;
     let fleet =
         Fleet::start(fleet_config(&config), store.clone(), Arc::clone(&authority), shutdown.clone());
     let manager = Manager::start(store.clone(), fleet.health(), fleet.front(), shutdown.clone());
@@ -118,6 +126,17 @@ pub async fn run(config: Config, shutdown: CancellationToken, ready: impl FnOnce
     manager.join().await;
     store.close().await;
     Ok(served?)
+}
+
+/// The namespaces that every cluster has; after the first start they are there already.
+async fn found_namespaces(store: &Store) -> Result<(), Error> {
+    let create = |name: &&str| Change::Create(Object::new(Kind::Namespace, "", name));
+    let created = store.submit_all(NAMESPACES.iter().map(create).collect()).await;
+    let refused = created.and_then(|outcomes| {
+        let serious = |status: &Status| status.reason != Reason::AlreadyExists;
+        outcomes.into_iter().filter_map(Result::err).find(serious).map_or(Ok(()), Err)
+    });
+    refused.map_err(Error::Namespaces)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {

@@ -13,6 +13,7 @@
 
 pub mod assignment;
 pub mod clock;
+pub mod hello;
 pub mod link;
 pub mod net;
 pub mod outbox;
@@ -33,6 +34,8 @@ pub struct Config {
     pub node_name: String,
     /// The address at which other nodes reach this one.
     pub node_address: IpAddr,
+    /// The pod range that this node asks for; `None`: the control plane chooses one.
+    pub pod_cidr: Option<ipnet::Ipv4Net>,
     /// Labels of the Node object beside the usual ones.
     pub labels: BTreeMap<String, String>,
     /// What outlives a reboot: certificate, logs, disk-backed emptyDirs.

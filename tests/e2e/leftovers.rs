@@ -1,0 +1,66 @@
+//! What a cluster could leave on the machine, found by its name.
+
+use std::fs;
+use std::process::Command;
+
+/// Everything on this machine that carries the cluster's name: processes, mounts, cgroups, network namespaces,
+/// links, nft tables, folders.
+pub(crate) fn of(cluster: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    found.extend(processes(cluster));
+    found.extend(lines_of(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(), "mount", cluster));
+    found.extend(cgroups(cluster));
+    found.extend(lines_of(&run("ip", &["netns", "list"]), "netns", &format!("mki-{cluster}-")));
+    found.extend(lines_of(&run("nft", &["list", "tables"]), "nft", &format!("mki-{cluster}")));
+    let run_dir = format!("/run/minikube-ish/{cluster}");
+    if fs::exists(&run_dir).unwrap_or(true) {
+        found.push(format!("folder {run_dir}"));
+    }
+    found
+}
+
+/// All links of the machine's own network namespace.
+pub(crate) fn links() -> Vec<String> {
+    let text = run("ip", &["-o", "link"]);
+    let mut links: Vec<String> =
+        text.lines().filter_map(|line| Some(line.split(": ").nth(1)?.split('@').next()?.to_owned())).collect();
+    links.sort();
+    links
+}
+
+fn processes(cluster: &str) -> Vec<String> {
+    let needle = format!("/{cluster}/");
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.chars().all(|c| c.is_ascii_digit()) {
+            continue;
+        }
+        let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        let cgroup = fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();
+        if (command.contains("minikube-ish") && command.contains(&needle))
+            || cgroup.contains(&format!("/minikube-ish{needle}"))
+        {
+            found.push(format!("process {name}: {command}"));
+        }
+    }
+    found
+}
+
+fn cgroups(cluster: &str) -> Vec<String> {
+    let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+    let roots = hierarchies.map(|entry| entry.path()).chain(["/sys/fs/cgroup".into()]);
+    let ours = roots.map(|root| root.join("minikube-ish").join(cluster));
+    ours.filter(|path| path.try_exists().unwrap_or(true)).map(|path| format!("cgroup {}", path.display())).collect()
+}
+
+fn lines_of(text: &str, what: &str, needle: &str) -> Vec<String> {
+    text.lines().filter(|line| line.contains(needle)).map(|line| format!("{what} {line}")).collect()
+}
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("cannot run {program}: {error}; `make setup` installs it"));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
