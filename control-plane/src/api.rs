@@ -23,6 +23,7 @@ mod answer;
 pub mod auth;
 mod body;
 mod discovery;
+mod openapi;
 mod patch;
 mod query;
 mod read;
@@ -127,7 +128,7 @@ impl Call {
             Route::Resources { group, version } => {
                 self.get(|| Answer::json(&discovery::resources(&group, &version)))
             }
-            Route::OpenApiV2 => Err(route::unknown_path()),
+            Route::OpenApiV2 => self.get(|| openapi::v2(&self.head.headers)),
             Route::Front => {
                 let front = self.api.front.borrow().clone();
                 self.get(|| Answer::json(&front))

@@ -31,6 +31,7 @@ mod services;
 mod status;
 mod update;
 
+pub use namespaces::founding;
 pub use status::{Cause, Details, Reason, Status};
 
 /// The addresses and ports that the registry gives to services.

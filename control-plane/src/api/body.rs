@@ -6,7 +6,8 @@ use axum::body::Body;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, Limited};
 use manifests::Object;
-use serde_json::Value;
+use manifests::field::{FieldPath, Reason as FieldReason, Step};
+use serde_json::{Map, Value};
 
 use super::query::FieldValidation;
 use crate::registry::{Reason, Status};
@@ -73,14 +74,45 @@ pub(super) fn unsupported(media: &str) -> Status {
     Status::new(Reason::UnsupportedMediaType, message)
 }
 
-/// Refuses, or tells of, fields that the schema does not know.
-pub(super) fn check_fields(object: &Object, validation: FieldValidation) -> Result<Vec<String>, Status> {
-    let _ = (object, validation);
-    Ok(Vec::new())
+/// Deals with fields that the schema does not know: refuses them all at once if the caller is strict; else takes
+/// them out and says so, unless the caller does not care.
+pub(super) fn drop_unknown_fields(object: &mut Object, validation: FieldValidation) -> Result<Vec<String>, Status> {
+    let errors = manifests::validate::check_shape(object);
+    let unknown: Vec<FieldPath> =
+        errors.into_iter().filter(|error| error.reason == FieldReason::UnknownField).map(|error| error.path).collect();
+    let told: Vec<String> = unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
+    if validation == FieldValidation::Strict && !told.is_empty() {
+        return Err(Status::bad_request(format!("strict decoding error: {}", told.join(", "))));
+    }
+    for path in &unknown {
+        remove(&mut object.0, path);
+    }
+    Ok(if validation == FieldValidation::Warn { told } else { Vec::new() })
 }
 
-/// What of an object is accepted and not acted on, for the caller to be told.
-pub(super) fn not_acted_on(object: &Object) -> Vec<String> {
-    let _ = object;
-    Vec::new()
+fn remove(map: &mut Map<String, Value>, path: &FieldPath) {
+    let [Step::Field(first), rest @ ..] = path.0.as_slice() else { return };
+    let [between @ .., Step::Field(last)] = rest else {
+        map.remove(first);
+        return;
+    };
+    let parent = between.iter().try_fold(map.get_mut(first), |value, step| {
+        Some(match step {
+            Step::Field(name) => value?.get_mut(name),
+            Step::Index(index) => value?.get_mut(index),
+        })
+    });
+    if let Some(fields) = parent.flatten().and_then(Value::as_object_mut) {
+        fields.remove(last);
+    }
 }
+
+/// What of an object is accepted and not acted on, for the caller to be told; each field once.
+pub(super) fn not_acted_on(object: &Object) -> Vec<String> {
+    let mut warnings: Vec<String> = manifests::effect::not_acted_on(object).iter().map(ToString::to_string).collect();
+    warnings.dedup();
+    warnings
+}
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,7 @@ pub(super) async fn submit(call: &Call, change: Change) -> Result<Outcome, Statu
 pub(super) async fn create(call: Call, at: Place) -> Result<Response<Body>, Status> {
     let mut object = read_object(&call, at.kind)?;
     place(&mut object, &at)?;
-    let warnings = super::body::check_fields(&object, call.query.field_validation)?;
+    let warnings = body::drop_unknown_fields(&mut object, call.query.field_validation)?;
     let outcome = submit(&call, Change::Create(object)).await?;
     written(&call, &outcome, StatusCode::CREATED, &warnings)
 }
@@ -48,7 +48,7 @@ pub(super) async fn create(call: Call, at: Place) -> Result<Response<Body>, Stat
 pub(super) async fn replace(call: Call, key: Key, part: Part) -> Result<Response<Body>, Status> {
     let mut object = read_object(&call, key.kind)?;
     place(&mut object, &Place::one(key.clone()))?;
-    let warnings = super::body::check_fields(&object, call.query.field_validation)?;
+    let warnings = body::drop_unknown_fields(&mut object, call.query.field_validation)?;
     let outcome = submit(&call, change(part, object)).await?;
     written(&call, &outcome, StatusCode::OK, &warnings)
 }
@@ -61,7 +61,7 @@ pub(super) async fn patch(call: Call, key: Key, part: Part) -> Result<Response<B
         let current = call.api.store.snapshot().get(&key).cloned();
         let Some(current) = current else { return create_by_apply(call, key, patch).await };
         let mut object = patched(patch.clone(), &key, &current)?;
-        let warnings = super::body::check_fields(&object, call.query.field_validation)?;
+        let warnings = body::drop_unknown_fields(&mut object, call.query.field_validation)?;
         if !is_pinned {
             object.set(&["metadata", "resourceVersion"], current.revision().to_string());
         }
@@ -78,7 +78,7 @@ async fn create_by_apply(call: Call, key: Key, patch: Patch) -> Result<Response<
     let Patch::Apply(configuration) = patch else { return Err(Status::not_found(key.kind, &key.name)) };
     let mut object = Object(configuration);
     place(&mut object, &Place::one(key))?;
-    let warnings = super::body::check_fields(&object, call.query.field_validation)?;
+    let warnings = body::drop_unknown_fields(&mut object, call.query.field_validation)?;
     let outcome = submit(&call, Change::Create(object)).await?;
     written(&call, &outcome, StatusCode::CREATED, &warnings)
 }
@@ -157,7 +157,7 @@ fn written(
     let stored = outcome.stored();
     let mut response = read::one(call, form, stored, code);
     answer::warn(&mut response, warnings);
-    answer::warn(&mut response, &super::body::not_acted_on(stored.object()));
+    answer::warn(&mut response, &body::not_acted_on(stored.object()));
     Ok(response)
 }
 

@@ -4,12 +4,18 @@ use manifests::{Kind, Object};
 use serde_json::json;
 
 use super::{Cause, Status};
+use crate::change::Change;
 use crate::snapshot::{Key, Snapshot};
 
 /// The finalizer in `spec.finalizers` that holds a namespace until it is empty.
 pub(super) const FINALIZER: &str = "kubernetes";
 /// The namespaces that the cluster itself lives in.
-const KEPT: [&str; 3] = ["default", "kube-system", "kube-public"];
+const KEPT: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/// The namespaces that every cluster begins with. Asking for them again is refused and does no harm.
+pub fn founding() -> Vec<Change> {
+    KEPT.iter().map(|name| Change::Create(Object::new(Kind::Namespace, "", name))).collect()
+}
 
 /// Refuses an object whose namespace is not there or is on its way out.
 pub(super) fn check_accepts(snapshot: &Snapshot, key: &Key) -> Result<(), Status> {

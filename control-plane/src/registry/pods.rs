@@ -123,35 +123,15 @@ fn set_scheduled(object: &mut Object, now: Timestamp) {
     object.set(&["status", "conditions"], conditions);
 }
 
-/// Refuses to change of a running pod what cannot be changed: all of its spec but images, a deadline, more
-/// tolerations and fewer scheduling gates.
-pub(super) fn check_update(stored: &Arc<Stored>, new: &Object) -> Result<(), Status> {
-    let (before, after) = (fixed_part(stored.object()), fixed_part(new));
-    if before == after {
+/// Refuses to give a pod its node by anything but a binding, which looks for room first.
+pub(super) fn check_not_bound_by(old: &Object, new: &Object) -> Result<(), Status> {
+    let node = |object: &Object| object.str_at(&["spec", "nodeName"]).unwrap_or_default().to_owned();
+    if old.kind() != Some(Kind::Pod) || !node(old).is_empty() || node(new).is_empty() {
         return Ok(());
     }
-    let message = "Forbidden: pod updates may not change fields other than `spec.containers[*].image`, \
-                   `spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, \
-                   `spec.tolerations` (only additions to existing tolerations), \
-                   `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
-    let cause = Cause { reason: "FieldValueForbidden".into(), message: message.into(), field: "spec".into() };
-    Err(Status::invalid(Kind::Pod, &stored.key().name, vec![cause]))
-}
-
-fn fixed_part(object: &Object) -> Value {
-    let mut spec = object.0.get("spec").cloned().unwrap_or_default();
-    for list in ["containers", "initContainers"] {
-        for container in spec[list].as_array_mut().into_iter().flatten() {
-            container["image"] = Value::Null;
-        }
-        if spec[list].is_null() {
-            spec[list] = json!([]);
-        }
-    }
-    for free in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
-        spec[free] = Value::Null;
-    }
-    spec
+    let message = "Forbidden: a pod gets its node by a binding".to_owned();
+    let cause = Cause { reason: "FieldValueForbidden".into(), message, field: "spec.nodeName".into() };
+    Err(Status::invalid(Kind::Pod, old.name(), vec![cause]))
 }
 
 #[cfg(test)]

@@ -36,16 +36,6 @@ pub(super) fn allocate(
     if causes.is_empty() { Ok(()) } else { Err(Status::invalid(Kind::Service, object.name(), causes)) }
 }
 
-/// A cluster address stays for the life of the service, unless it becomes, or was, no more than a name.
-pub(super) fn check_update(old: &Object, new: &Object) -> Option<Cause> {
-    let is_name = |object: &Object| object.str_at(&["spec", "type"]) == Some("ExternalName");
-    if is_name(old) || is_name(new) {
-        None
-    } else {
-        super::update::immutable(old, new, &["spec", "clusterIP"])
-    }
-}
-
 /// What other services have.
 struct Taken {
     addresses: BTreeSet<Ipv4Addr>,

@@ -18,7 +18,7 @@ const DELETE_PRIMITIVES: &str = "$deleteFromPrimitiveList/";
 
 /// Why a strategic merge patch cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StrategicError {
+pub(super) enum StrategicError {
     /// A `$patch` directive of an unknown word.
     #[error("unknown directive $patch: {0}")]
     UnknownDirective(String),
@@ -47,7 +47,7 @@ fn list_merge(schema: Schema) -> Option<ListMerge> {
 }
 
 /// Applies a patch to a document of the schema's type.
-pub fn apply(
+pub(super) fn apply(
     document: &mut Map<String, Value>,
     patch: Map<String, Value>,
     schema: Schema,
