@@ -9,6 +9,7 @@ pub mod default;
 pub mod effect;
 pub mod field;
 pub mod kind;
+pub mod merge;
 pub mod name;
 pub mod object;
 pub mod pod;

@@ -140,6 +140,11 @@ impl Place {
         self.rule.and_then(|rule| rule.merge)
     }
 
+    /// Whether a change drops the fields that it does not name (`retainKeys`): of this map, or of this list's items.
+    pub fn retains_keys(self) -> bool {
+        self.rule.is_some_and(|rule| rule.retain_keys)
+    }
+
     /// How server-side apply owns this list.
     pub fn list_type(self) -> ListType {
         self.rule.map_or(ListType::Atomic, |rule| rule.list_type)
