@@ -162,4 +162,6 @@ fn remaining(due: Timestamp, now: Timestamp) -> std::time::Duration {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

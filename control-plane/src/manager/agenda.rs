@@ -28,7 +28,7 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 /// How long a refused work waits at most.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Who complains of refusals.
+/// Who tells users of refusals.
 const COMPONENT: &str = "controller-manager";
 
 /// Something to be looked at.
@@ -48,8 +48,8 @@ pub struct Agenda {
     timer_of: HashMap<Work, Timestamp>,
     refusals: HashMap<Work, u32>,
     cluster: Cluster,
-    /// What users are to be told of the last round's refusals.
-    complaints: Vec<Change>,
+    /// What users are to be told of the last round, now that it is known what became of it.
+    reports: Vec<Change>,
 }
 
 /// What was decided in one round, in the order in which it is to be committed.
@@ -62,13 +62,15 @@ pub struct Batch {
     /// What each change came from, and what it is about.
     origins: Vec<Origin>,
     works: BTreeSet<Work>,
+    /// What to tell users once the change at this place is made.
+    reports: Vec<(usize, Change)>,
 }
 
 #[derive(Debug)]
 struct Origin {
     work: Work,
     about: Option<Key>,
-    change: Sort,
+    sort: Sort,
 }
 
 /// What sort of change it was, which is all that matters once it is refused.
@@ -85,18 +87,27 @@ impl Batch {
         self.changes.is_empty()
     }
 
-    fn add(&mut self, work: &Work, change: Change) {
-        let sort = match &change {
-            Change::Create(_) => Sort::Creation,
-            Change::Record(_) => Sort::Record,
-            Change::Update(_)
-            | Change::UpdateStatus(_)
-            | Change::Bind { .. }
-            | Change::Delete { .. }
-            | Change::Finalize { .. } => Sort::Other,
-        };
-        self.origins.push(Origin { work: work.clone(), about: change.key(), change: sort });
-        self.changes.push(change);
+    /// Adds a plan's changes. Its words for users wait for the change that they come after.
+    fn add(&mut self, work: &Work, changes: Vec<Change>) {
+        let first = self.changes.len();
+        for change in changes {
+            let at = self.changes.len();
+            if at > first && matches!(change, Change::Record(_)) {
+                self.reports.push((at - 1, change));
+                continue;
+            }
+            let sort = match &change {
+                Change::Create(_) => Sort::Creation,
+                Change::Record(_) => Sort::Record,
+                Change::Update(_)
+                | Change::UpdateStatus(_)
+                | Change::Bind { .. }
+                | Change::Delete { .. }
+                | Change::Finalize { .. } => Sort::Other,
+            };
+            self.origins.push(Origin { work: work.clone(), about: change.key(), sort });
+            self.changes.push(change);
+        }
     }
 }
 
@@ -127,7 +138,7 @@ impl Agenda {
 
     /// When something will be due by time alone.
     pub fn next_due(&self) -> Option<Timestamp> {
-        let is_idle = self.due.is_empty() && self.complaints.is_empty();
+        let is_idle = self.due.is_empty() && self.reports.is_empty();
         if is_idle { self.timers.first().map(|(at, _)| *at) } else { Some(Timestamp::MIN) }
     }
 
@@ -135,8 +146,8 @@ impl Agenda {
     pub fn decide(&mut self, snapshot: &Snapshot, facts: &Facts, rng: &mut impl Rng) -> Batch {
         self.ring(facts.now);
         let mut batch = Batch::default();
-        for complaint in std::mem::take(&mut self.complaints) {
-            batch.add(&Work::Schedule, complaint);
+        for report in std::mem::take(&mut self.reports) {
+            batch.add(&Work::Schedule, vec![report]);
         }
         while batch.changes.len() < CHANGES_PER_BATCH_MAX {
             let Some(work) = self.due.pop_first() else { break };
@@ -153,7 +164,7 @@ impl Agenda {
                 self.at(later(facts.now, wait), work.clone());
             }
             batch.reasons.extend(plan.reasons);
-            plan.changes.into_iter().for_each(|change| batch.add(&work, change));
+            batch.add(&work, plan.changes);
             batch.works.insert(work);
         }
         batch
@@ -168,15 +179,18 @@ impl Agenda {
         now: Timestamp,
     ) {
         let mut refused: BTreeMap<Work, Status> = BTreeMap::new();
+        let was_made = |at: usize| refusals.get(at).is_some_and(Option::is_none);
+        let reports = batch.reports.into_iter().filter(|(at, _)| was_made(*at));
+        self.reports.extend(reports.map(|(_, report)| report));
         for (origin, refusal) in batch.origins.into_iter().zip(refusals) {
             if origin.work == Work::Schedule {
                 // What was assumed of the pod gives way to what is.
                 origin.about.iter().for_each(|pod| self.cluster.observe(snapshot, pod));
             }
-            let Some(refusal) = refusal.filter(|_| origin.change != Sort::Record) else { continue };
+            let Some(refusal) = refusal.filter(|_| origin.sort != Sort::Record) else { continue };
             tracing::debug!(about = ?origin.about, refusal = %refusal.message, "refused");
-            if origin.change == Sort::Creation && !is_stale(&refusal) {
-                self.complaints.extend(complaint(&origin, &refusal, snapshot));
+            if origin.sort == Sort::Creation && !is_stale(&refusal) {
+                self.reports.extend(complaint(&origin, &refusal, snapshot));
             }
             let worse = |old: &Status| !is_stale(old) || is_stale(&refusal);
             if !refused.get(&origin.work).is_some_and(worse) {
