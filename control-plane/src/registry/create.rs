@@ -8,9 +8,9 @@ use super::{Cause, Context, Effect, Status, admission, key_of, namespaces, pods,
 use crate::snapshot::{Key, Snapshot};
 
 /// How many characters the server adds to `metadata.generateName`.
-pub const GENERATED_SUFFIX_LEN: usize = 5;
+pub(super) const GENERATED_SUFFIX_LEN: usize = 5;
 /// How often another suffix is tried when a generated name is taken.
-pub const GENERATED_NAME_TRIES: usize = 8;
+pub(super) const GENERATED_NAME_TRIES: usize = 8;
 /// How long a generated name may be: that of a label.
 const GENERATED_NAME_MAX: usize = 63;
 /// No vowels, so that no words come out; no digits that read as letters.

@@ -1,0 +1,7 @@
+//! The API from outside: served over TLS with an authority of its own, driven by the `kube` crate and by kubectl.
+
+mod api {
+    mod kube_client;
+    mod kubectl;
+    mod served;
+}

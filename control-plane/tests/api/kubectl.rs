@@ -1,0 +1,168 @@
+//! The API as real kubectls use it: the one on this machine, and one of the 1.20 line where there is one.
+
+use std::process::{Command, Output};
+
+use super::served::Served;
+
+/// Where to look for kubectls; the second is unpacked from Debian's `kubernetes-client` by `make setup`.
+const KUBECTLS: [&str; 2] = ["/usr/bin/kubectl", "/tmp/kubectl-1.20/usr/bin/kubectl"];
+
+const SHOP: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: payment}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: payment}}
+  template:
+    metadata: {labels: {app: payment}}
+    spec:
+      containers:
+      - name: payment
+        image: payment:1
+        ports: [{containerPort: 8080}]
+        env: [{name: A, value: a}, {name: B, value: b}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: payment}
+spec:
+  selector: {app: payment}
+  ports: [{port: 80, targetPort: 8080}]
+"#;
+
+struct Kubectl<'a> {
+    binary: &'static str,
+    served: &'a Served,
+}
+
+impl Kubectl<'_> {
+    fn run(&self, args: &[&str]) -> Output {
+        let config = self.served.kubeconfig();
+        let mut command = Command::new(self.binary);
+        command.arg("--kubeconfig").arg(config).arg("--cache-dir").arg(self.served.folder().join("cache"));
+        command.args(args).output().expect("kubectl runs")
+    }
+
+    /// What kubectl prints; it must succeed.
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{} {args:?}: {}", self.binary, text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.served.folder().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    }
+}
+
+/// Runs a test with every kubectl that is here, each against a cluster of its own.
+fn with_each_kubectl(test: impl Fn(&Kubectl<'_>)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    for binary in KUBECTLS {
+        if !std::path::Path::new(binary).try_exists().expect("readable") {
+            println!("SKIPPED {binary}: not on this machine");
+            continue;
+        }
+        let served = runtime.block_on(Served::start());
+        test(&Kubectl { binary, served: &served });
+    }
+}
+
+#[test]
+fn apply_get_scale_and_delete_work() {
+    with_each_kubectl(|kubectl| {
+        let file = kubectl.file("shop.yaml", SHOP);
+        assert!(kubectl.ok(&["apply", "-f", &file]).contains("deployment.apps/payment created"));
+        assert!(kubectl.ok(&["apply", "-f", &file]).contains("deployment.apps/payment unchanged"));
+        let table = kubectl.ok(&["get", "deployments,services"]);
+        assert!(table.contains("UP-TO-DATE") && table.contains("CLUSTER-IP"), "{table}");
+        let wide = kubectl.ok(&["get", "deploy", "payment", "-o", "wide"]);
+        assert!(wide.contains("payment:1") && wide.contains("app=payment"), "{wide}");
+        kubectl.ok(&["scale", "deployment", "payment", "--replicas", "4"]);
+        let replicas = kubectl.ok(&["get", "deploy", "payment", "-o", "jsonpath={.spec.replicas}"]);
+        assert_eq!(replicas, "4");
+        assert!(kubectl.ok(&["delete", "-f", &file]).contains("deleted"));
+        let gone = kubectl.run(&["get", "deploy", "payment"]);
+        assert!(String::from_utf8_lossy(&gone.stderr).contains("(NotFound)"));
+    });
+}
+
+#[test]
+fn an_apply_takes_out_what_is_no_longer_in_the_file() {
+    with_each_kubectl(|kubectl| {
+        let file = kubectl.file("shop.yaml", SHOP);
+        kubectl.ok(&["apply", "-f", &file]);
+        let file = kubectl.file("shop.yaml", &SHOP.replace(", {name: B, value: b}", ""));
+        kubectl.ok(&["apply", "-f", &file]);
+        let names = "jsonpath={.spec.template.spec.containers[0].env[*].name}";
+        assert_eq!(kubectl.ok(&["get", "deploy", "payment", "-o", names]), "A");
+    });
+}
+
+#[test]
+fn edits_of_every_kind_reach_the_object() {
+    with_each_kubectl(|kubectl| {
+        let file = kubectl.file("shop.yaml", SHOP);
+        kubectl.ok(&["apply", "-f", &file]);
+        kubectl.ok(&["set", "image", "deployment/payment", "payment=payment:2"]);
+        kubectl.ok(&["label", "deployment", "payment", "tier=front"]);
+        kubectl.ok(&["annotate", "deployment", "payment", "note=yes"]);
+        kubectl.ok(&["patch", "deployment", "payment", "--type=json", "-p", r#"[{"op":"replace","path":"/spec/replicas","value":3}]"#]);
+        kubectl.ok(&["rollout", "restart", "deployment/payment"]);
+        let all = "jsonpath={.spec.template.spec.containers[0].image} {.metadata.labels.tier} {.spec.replicas}";
+        assert_eq!(kubectl.ok(&["get", "deploy", "payment", "-o", all]), "payment:2 front 3");
+    });
+}
+
+#[test]
+fn a_dry_run_on_the_server_changes_nothing() {
+    with_each_kubectl(|kubectl| {
+        let file = kubectl.file("shop.yaml", SHOP);
+        kubectl.ok(&["apply", "--dry-run=server", "-f", &file]);
+        assert!(!kubectl.ok(&["get", "deployments"]).contains("payment"));
+        kubectl.ok(&["apply", "-f", &file]);
+        let file = kubectl.file("shop.yaml", &SHOP.replace("replicas: 2", "replicas: 5"));
+        let diff = kubectl.run(&["diff", "-f", &file]);
+        let shown = String::from_utf8_lossy(&diff.stdout).into_owned();
+        assert!(shown.contains("+  replicas: 5"), "{shown}{}", String::from_utf8_lossy(&diff.stderr));
+    });
+}
+
+#[test]
+fn a_server_side_apply_works() {
+    with_each_kubectl(|kubectl| {
+        let file = kubectl.file("shop.yaml", SHOP);
+        kubectl.ok(&["apply", "--server-side", "-f", &file]);
+        kubectl.ok(&["apply", "--server-side", "-f", &file]);
+        assert_eq!(kubectl.ok(&["get", "deploy", "payment", "-o", "jsonpath={.spec.replicas}"]), "2");
+    });
+}
+
+#[test]
+fn an_unknown_field_is_refused_by_name() {
+    with_each_kubectl(|kubectl| {
+        let file = kubectl.file("shop.yaml", &SHOP.replace("replicas:", "replicaz:"));
+        let refused = kubectl.run(&["apply", "-f", &file]);
+        assert!(!refused.status.success());
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("replicaz"));
+    });
+}
+
+#[test]
+fn discovery_explains_and_describes() {
+    with_each_kubectl(|kubectl| {
+        kubectl.ok(&["version"]);
+        assert!(kubectl.ok(&["api-resources"]).contains("deployments"));
+        assert!(kubectl.ok(&["explain", "deployment.spec.replicas"]).to_lowercase().contains("integer"));
+        assert_eq!(kubectl.ok(&["get", "--raw", "/healthz"]), "ok");
+        let file = kubectl.file("shop.yaml", SHOP);
+        kubectl.ok(&["apply", "-f", &file]);
+        assert!(kubectl.ok(&["describe", "service", "payment"]).contains("app=payment"));
+        assert!(kubectl.ok(&["get", "all"]).contains("service/payment"));
+        assert!(kubectl.ok(&["get", "ns", "-o", "name"]).contains("namespace/default"));
+    });
+}
