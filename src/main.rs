@@ -10,6 +10,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+mod chaos;
+mod front;
+mod image;
 mod local;
 mod output;
 mod roles;
@@ -50,6 +53,11 @@ enum Command {
     Down(local::down::DownArgs),
     /// Show the processes, nodes and addresses of the cluster
     Status(local::status::StatusArgs),
+    /// Pack, load, list and remove images
+    #[command(subcommand)]
+    Image(image::ImageCommand),
+    /// Break things on purpose, and report what was noticed
+    Chaos(chaos::ChaosArgs),
     /// Say what this machine lacks, and how to get it
     Doctor,
     #[command(flatten)]
@@ -74,6 +82,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(args) => block_on(local::up::run(&layout, args)),
         Command::Down(args) => block_on(local::down::run(&layout, &args)),
         Command::Status(args) => block_on(local::status::run(&layout, &args)),
+        Command::Image(command) => image::run(command, &layout.images()).map(|()| ExitCode::SUCCESS),
+        Command::Chaos(args) => block_on(chaos::run(&layout, args)),
         Command::Doctor => Ok(output::doctor(&runtime::doctor::checks())),
     }
 }

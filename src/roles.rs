@@ -15,6 +15,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use crate::front::FrontArgs;
+
 /// One role.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Role {
@@ -22,6 +24,8 @@ pub(crate) enum Role {
     ControlPlane(ControlPlaneArgs),
     /// Run a node agent in the foreground
     NodeAgent(NodeAgentArgs),
+    /// Run a front in the foreground
+    LoadBalancer(FrontArgs),
     /// Keep the containers of one node; started by its agent
     #[command(hide = true)]
     Launcher(LauncherArgs),
@@ -32,6 +36,12 @@ pub(crate) struct Background {
     /// Leave the terminal's session, and say on standard output when ready
     #[arg(long, hide = true)]
     background: bool,
+}
+
+impl Background {
+    fn in_background(&self) -> bool {
+        self.background
+    }
 }
 
 #[derive(Debug, Args)]
@@ -117,6 +127,7 @@ pub(crate) fn run(role: Role) -> anyhow::Result<ExitCode> {
         Role::Launcher(args) => launcher(args),
         Role::ControlPlane(args) => control_plane(args),
         Role::NodeAgent(args) => node_agent(args),
+        Role::LoadBalancer(args) => load_balancer(args),
     }
 }
 
@@ -132,6 +143,7 @@ fn launcher(args: LauncherArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn control_plane(args: ControlPlaneArgs) -> anyhow::Result<ExitCode> {
+    let in_background = args.background.in_background();
     let config = control_plane::Config {
         state_dir: args.state_dir,
         api_address: args.api_address,
@@ -141,7 +153,7 @@ fn control_plane(args: ControlPlaneArgs) -> anyhow::Result<ExitCode> {
         service_cidr: args.service_cidr,
         kubeconfig: args.kubeconfig,
     };
-    serve(&args.background, async move |shutdown, ready| {
+    serve(in_background, async move |shutdown, ready| {
         control_plane::run(config, shutdown, ready).await.context("the control plane ended")
     })
 }
@@ -150,6 +162,7 @@ fn node_agent(args: NodeAgentArgs) -> anyhow::Result<ExitCode> {
     let read = |path: &Path| {
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
     };
+    let in_background = args.background.in_background();
     let socket = args.run_dir.join("launcher.sock");
     let cgroup = args.cgroup.to_string_lossy().into_owned();
     let config = node_agent::Config {
@@ -167,9 +180,14 @@ fn node_agent(args: NodeAgentArgs) -> anyhow::Result<ExitCode> {
         ca_pem: read(&args.ca)?,
         token: args.token_file.as_deref().map(read).transpose()?.map(|token| token.trim().to_owned()),
     };
-    serve(&args.background, async move |shutdown, ready| {
+    serve(in_background, async move |shutdown, ready| {
         node_agent::run(config, shutdown, ready).await.context("the node agent ended")
     })
+}
+
+fn load_balancer(args: FrontArgs) -> anyhow::Result<ExitCode> {
+    let in_background = args.background.in_background();
+    serve(in_background, async move |shutdown, ready| crate::front::run(args, shutdown, ready).await)
 }
 
 fn launcher_command(socket: &Path, state_dir: &Path, cgroup: &str) -> anyhow::Result<Vec<String>> {
@@ -189,14 +207,13 @@ pub(crate) type Ready = Box<dyn FnOnce() + Send>;
 
 /// Runs a role on a runtime of its own until it ends or is asked to (SIGTERM, SIGINT).
 pub(crate) fn serve<F>(
-    background: &Background,
+    in_background: bool,
     role: impl FnOnce(CancellationToken, Ready) -> F,
 ) -> anyhow::Result<ExitCode>
 where
     F: Future<Output = anyhow::Result<()>>,
 {
     log_to_stderr();
-    let in_background = background.background;
     if in_background {
         nix::unistd::setsid().context("cannot leave the terminal's session")?;
     }
