@@ -16,6 +16,8 @@ pub mod unpack;
 mod blob;
 mod compression;
 mod entries;
+#[cfg(test)]
+mod tars;
 
 pub use limits::Limits;
 pub use load::{LoadError, LoadOptions, load, load_path};

@@ -293,11 +293,9 @@ fn symlink_target(link: Option<Vec<u8>>, path: &LayerPath, limits: &Limits) -> R
 }
 
 fn device(header: &Header, path: &LayerPath) -> Result<Kind, UnpackError> {
-    let number = |part: io::Result<Option<u32>>| {
-        part.map_err(|source| UnpackError::Header { path: path.to_string(), source })
-    };
-    let (major, minor) = (number(header.device_major())?, number(header.device_minor())?);
-    if header.entry_type() == EntryType::Char && major.unwrap_or(0) == 0 && minor.unwrap_or(0) == 0 {
+    // A number that cannot be read may be read as zero by somebody else.
+    let zero = |number: io::Result<Option<u32>>| number.ok().flatten().unwrap_or(0) == 0;
+    if header.entry_type() == EntryType::Char && zero(header.device_major()) && zero(header.device_minor()) {
         let what = "the character device 0/0".to_owned();
         return Err(UnpackError::OverlayInternal { path: path.to_string(), what });
     }

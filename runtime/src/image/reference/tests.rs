@@ -38,14 +38,16 @@ fn what_is_no_name_is_refused_with_its_reason() {
     for name in ["", ":tag", "@sha256:00"] {
         assert!(matches!(refused(name), ReferenceError::NoRepository { .. }), "{name}");
     }
-    for name in ["Payment", "a//b", "/a", "a/", "a..b", "a___b", "-a", "a-", "../etc", "a b", "é"] {
+    for name in ["Payment", "a//b", "/a", "a/", "a..b", "a___b", "-a", "a-", "a b", "é"] {
         assert!(matches!(refused(name), ReferenceError::Repository { .. }), "{name}");
     }
     for name in ["a:", "a:.x", "a:é", &format!("a:{}", "x".repeat(129))] {
         assert!(matches!(refused(name), ReferenceError::Tag { .. }), "{name}");
     }
     assert!(matches!(refused("a@md5:00"), ReferenceError::Digest { .. }));
-    assert!(matches!(refused("ho_st.x/a"), ReferenceError::Registry { .. }));
+    for name in ["ho_st.x/a", "../etc", "a:b:1/c"] {
+        assert!(matches!(refused(name), ReferenceError::Registry { .. }), "{name}");
+    }
     assert!(matches!(refused(&"a".repeat(300)), ReferenceError::TooLong { .. }));
 }
 
