@@ -141,6 +141,26 @@ impl World {
         }
     }
 
+    /// What a node does to one pod, if there is anything to do: the first one from a place on.
+    pub(crate) fn run_one_pod(&mut self, from: usize) -> bool {
+        let snapshot = self.snapshot();
+        let is_open = |stored: &Stored, pod: &Pod| {
+            let is_bound = !crate::controllers::pods::node_name(pod).is_empty();
+            is_bound && (stored.is_deleting() || !manifests::pod::is_ready(pod))
+        };
+        let open: Vec<_> = snapshot.all::<Pod>().filter(|(stored, pod)| is_open(stored, pod)).collect();
+        if open.is_empty() {
+            return false;
+        }
+        let (stored, _) = open[from % open.len()];
+        if stored.is_deleting() {
+            self.apply(Change::delete_now(stored.key().clone(), stored.uid().clone()));
+        } else {
+            self.set_ready(stored.key(), true);
+        }
+        true
+    }
+
     pub(crate) fn set_ready(&mut self, key: &Key, is_ready: bool) {
         let mut pod = self.state.snapshot().get(key).expect("the pod is there").object().clone();
         let octets = self.state.snapshot().revision().to_be_bytes();
