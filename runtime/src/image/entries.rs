@@ -136,15 +136,16 @@ impl<'a, R: Read> Reader<'a, R> {
             let Some(entry) = self.entries.next() else { return Ok(None) };
             let mut entry = entry.map_err(|source| UnpackError::Read { source })?;
             self.count_in(entry.size())?;
-            match entry.header().entry_type() {
-                EntryType::GNULongName => extended.path = Some(self.long_name(&mut entry)?),
-                EntryType::GNULongLink => extended.link = Some(self.long_name(&mut entry)?),
-                EntryType::XHeader => extended.read_pax(&self.extended_header(&mut entry)?)?,
-                EntryType::XGlobalHeader => {}
-                _ => {
-                    let head = extended.head(entry.header(), self.limits)?;
-                    return Ok(Some(Entry { head, content: entry }));
-                }
+            let kind = entry.header().entry_type();
+            if kind.is_gnu_longname() {
+                extended.path = Some(self.long_name(&mut entry)?);
+            } else if kind.is_gnu_longlink() {
+                extended.link = Some(self.long_name(&mut entry)?);
+            } else if kind.is_pax_local_extensions() {
+                extended.read_pax(&self.extended_header(&mut entry)?)?;
+            } else if !kind.is_pax_global_extensions() {
+                let head = extended.head(entry.header(), self.limits)?;
+                return Ok(Some(Entry { head, content: entry }));
             }
         }
     }
@@ -243,6 +244,7 @@ impl Extended {
         let link =
             || self.link.clone().or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
         let unsupported = |byte: u8| UnpackError::Unsupported { path: path.to_string(), kind: byte.into() };
+        #[expect(clippy::wildcard_enum_match_arm, reason = "tar's types are bytes: most mean nothing here")]
         let kind = match header.entry_type() {
             EntryType::Regular | EntryType::Continuous if self.sparse => return Err(unsupported(b'S')),
             EntryType::Directory => Kind::Directory,

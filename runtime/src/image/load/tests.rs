@@ -205,6 +205,7 @@ fn of_several_machines_this_one_is_chosen() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table: one row for each lie")]
 fn lies_are_refused_and_leave_nothing() {
     type Expected = fn(&LoadError) -> bool;
     let layout = |change: fn(&mut Layout)| {
