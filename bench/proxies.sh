@@ -40,7 +40,7 @@ CONF
 cat >"$work/haproxy.cfg" <<CONF
 global
     nbthread 2
-    maxconn 10000
+    maxconn 4000
 defaults
     mode http
     timeout connect 1s
