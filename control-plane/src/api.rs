@@ -25,6 +25,7 @@ mod body;
 mod discovery;
 mod openapi;
 mod patch;
+mod pods;
 mod query;
 mod read;
 mod reviews;
@@ -168,6 +169,10 @@ impl Call {
             (Method::PATCH, Resource::Status(key)) => write::patch(self, key, write::Part::Status).await,
             (_, Resource::Scale(key)) => scale::answer(self, key).await,
             (Method::POST, Resource::Binding(key)) => write::bind(self, key).await,
+            (_, Resource::Log(key)) => pods::log(self, key).await,
+            (_, Resource::Exec(key)) => pods::exec(self, key, false).await,
+            (_, Resource::Attach(key)) => pods::exec(self, key, true).await,
+            (_, Resource::PortForward(key)) => pods::port_forward(self, key).await,
             _ => Err(self.method_not_allowed()),
         }
     }
