@@ -7,11 +7,24 @@
 //!
 //! `unsafe` lives in `sys` and nowhere else.
 
+mod accounts;
+mod confine;
+mod setup;
+mod clock;
+mod log;
+mod monitor;
+mod state;
+mod exec;
+mod sandbox;
+mod cgroup;
 pub mod client;
 pub mod defaults;
 pub mod doctor;
 pub mod image;
 pub mod launcher;
+mod plan;
 pub mod protocol;
+mod rootfs;
+mod seccomp;
 mod sys;
 mod wire;

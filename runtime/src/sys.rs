@@ -6,4 +6,8 @@
     reason = "this module and its children are where the crate talks to the kernel directly"
 )]
 
+pub(crate) mod mount;
+pub(crate) mod process;
+pub(crate) mod seccomp;
 pub(crate) mod socket;
+pub(crate) mod terminal;
