@@ -5,8 +5,10 @@
 //! one the pods and peers, one the services, so that neither waits for the other. [`Net`] is the handle of both.
 //! It must not know containers, images or the control plane's stream; what it needs of them comes as arguments.
 //!
-//!     Net ──attach, detach, peers──▶ pods thread     ──▶ veth, routes
-//!      └───table, endpoint up/down──▶ services thread ──▶ nftables, and the zone that dns answers from
+//! ```text
+//! Net ──attach, detach, peers──▶ pods thread     ──▶ veth, routes
+//!  └───table, endpoint up/down──▶ services thread ──▶ nftables, and the zone that dns answers from
+//! ```
 
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;

@@ -93,6 +93,13 @@ pub struct Route {
     pub ours: bool,
 }
 
+impl Route {
+    /// Whether it is the one that we set so that nothing to `range` goes anywhere else.
+    pub fn is_ours_to_nowhere(&self, range: Ipv4Net) -> bool {
+        self.ours && self.device.is_none() && self.destination == range.trunc()
+    }
+}
+
 /// Requests that go to the kernel together, in order.
 #[derive(Debug, Default)]
 pub struct Requests {
@@ -116,13 +123,12 @@ impl Requests {
         self.push(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    /// Makes a bridge that is up, with an alias that says whose it is.
-    pub fn add_bridge(&mut self, name: &str, alias: &str) -> &mut Self {
+    /// Makes a bridge that is up.
+    pub fn add_bridge(&mut self, name: &str) -> &mut Self {
         let mut message = link_message(&VethEnd { name, mac: None, netns: None, mtu: None, bridge: None });
         message.header.flags = LinkFlags::Up;
         message.header.change_mask = LinkFlags::Up;
         message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
-        message.attributes.push(LinkAttribute::IfAlias(alias.to_owned()));
         self.push(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
     }
 

@@ -5,8 +5,10 @@
 //! must see them to undo the translation of service addresses. Who has which hardware address is written down on
 //! both sides when the pair is made, so no pod's first packet waits for ARP.
 //!
-//!     pod: eth0 10.65.1.7/32 ── veth ── node: mki0a410107 ── routes ── eth0 ── other nodes
-//!          default via 10.65.1.1        10.65.1.7/32 dev mki0a410107; 10.65.1.1 is on lo
+//! ```text
+//! pod: eth0 10.65.1.7/32 ── veth ── node: mki0a410107 ── routes ── eth0 ── other nodes
+//!      default via 10.65.1.1        10.65.1.7/32 dev mki0a410107; 10.65.1.1 is on lo
+//! ```
 //!
 //! State: the addresses in use and the routes to peers; the rest is asked of the kernel.
 

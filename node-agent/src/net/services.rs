@@ -3,9 +3,11 @@
 //! Owns the table, what of it is in the kernel, and the zone that DNS answers from. `table` says what should be,
 //! `plan` what has to change, `rules` how that is said to nf_tables; this file carries it out.
 //!
-//!     Unknown ──any table: rebuilt in one transaction──▶ Installed ──changes──▶ Installed
-//!        ▲                                                  │
-//!        └────────── a change that the kernel refused ──────┘
+//! ```text
+//! Unknown ──any table: rebuilt in one transaction──▶ Installed ──changes──▶ Installed
+//!    ▲                                                  │
+//!    └────────── a change that the kernel refused ──────┘
+//! ```
 //!
 //! A table that an earlier agent left stays in force until the first word of the control plane: connections
 //! go on being balanced while an agent is replaced.

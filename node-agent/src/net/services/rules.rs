@@ -1,12 +1,14 @@
 //! The service tables in the words of nf_tables. Pure: changes in, a transaction out.
 //!
-//!     prerouting, output (nat):   address . protocol . port  -> map services   -> chain of the frontend
-//!                                 an unknown service address -> refused, never sent out of the cluster
-//!                                 an address of the node: protocol . port -> map node-ports -> chain
-//!     chain of a frontend:        one backend, by an even lot; or refused, if there is none
-//!     postrouting (nat):          a pod that met itself      -> source: the gateway
-//!                                 through a node port to another node's pod -> source: this node
-//!                                 a pod's traffic out of the cluster        -> source: this node
+//! ```text
+//! prerouting, output (nat):   address . protocol . port  -> map services   -> chain of the frontend
+//!                             an unknown service address -> refused, never sent out of the cluster
+//!                             an address of the node: protocol . port -> map node-ports -> chain
+//! chain of a frontend:        one backend, by an even lot; or refused, if there is none
+//! postrouting (nat):          a pod that met itself      -> source: the gateway
+//!                             through a node port to another node's pod -> source: this node
+//!                             a pod's traffic out of the cluster        -> source: this node
+//! ```
 //!
 //! No packet marks: the connection itself remembers what it was opened to, and marks belong to everybody.
 
