@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 
+/// The longest name that Kubernetes has.
+const NAME_MAX: usize = 253;
+
 /// A pod and the ConfigMaps and Secrets that it refers to and that exist.
 #[derive(Clone, Debug)]
 pub struct Assignment {
@@ -32,6 +35,9 @@ pub enum AssignmentError {
     /// The pod lacks what identifies it.
     #[error("the assigned pod has no {0}")]
     PodIdentity(&'static str),
+    /// A name that could not be that of a file.
+    #[error("{0:?} is no name for a pod, container or volume")]
+    Name(String),
     /// A reference's JSON is neither a v1.ConfigMap nor a v1.Secret.
     #[error("reference {index} is neither a v1.ConfigMap nor a v1.Secret")]
     Reference {
@@ -60,11 +66,21 @@ impl Assignment {
                 return Err(AssignmentError::PodIdentity(field));
             }
         }
-        if pod.spec.is_none() {
-            return Err(AssignmentError::PodIdentity("spec"));
+        let Some(spec) = &pod.spec else { return Err(AssignmentError::PodIdentity("spec")) };
+        let names = spec.containers.iter().chain(spec.init_containers.iter().flatten()).map(|one| &one.name);
+        let names = names.chain(spec.volumes.iter().flatten().map(|volume| &volume.name));
+        let identity = identity.iter().filter_map(|(_, value)| value.as_ref());
+        if let Some(name) = names.chain(identity).find(|name| !is_path_component(name)) {
+            return Err(AssignmentError::Name(name.clone()));
         }
         Ok(Self { pod, references: References::decode(&wire.references)? })
     }
+}
+
+/// Names become names of files and cgroups: whatever the control plane says, they lead nowhere else.
+fn is_path_component(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    !name.is_empty() && name.len() <= NAME_MAX && !name.starts_with('.') && name.bytes().all(plain)
 }
 
 impl References {

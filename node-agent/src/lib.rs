@@ -16,16 +16,25 @@ pub mod clock;
 pub mod hello;
 pub mod link;
 pub mod net;
+pub mod node;
 pub mod outbox;
 pub mod pods;
 pub mod probes;
 pub mod sessions;
 pub mod spec;
 pub mod volumes;
+mod wait;
+mod welcome;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use link::{COMMANDS_MAX, Command, Ends, LinkConfig, chain};
+use node::{Node, NodeError, Parts};
 
 /// All that a node is told at its start.
 #[derive(Clone, Debug)]
@@ -56,4 +65,89 @@ pub struct Config {
     pub ca_pem: String,
     /// The join token; needed only until a certificate lies in `state_dir`.
     pub token: Option<String>,
+}
+
+/// Why a node ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What it is could not be found out.
+    #[error("cannot look at the machine")]
+    Machine(#[source] std::io::Error),
+    /// It could not start to work.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+}
+
+/// Runs a node until `shutdown`; `ready` is called once it keeps pods. Its containers run on.
+///
+/// # Errors
+/// When the machine does not let it work.
+pub async fn run(
+    config: Config,
+    shutdown: CancellationToken,
+    ready: Box<dyn FnOnce() + Send>,
+) -> Result<(), Error> {
+    let parts = Parts::new(&config);
+    let machine = hello::Machine::look().map_err(Error::Machine)?;
+    let (commands, mut inbox) = mpsc::channel(COMMANDS_MAX);
+    let ends = Ends { outbox: parts.outbox.clone(), commands, sessions: parts.sessions.clone() };
+    let hello = hello::hello(&config, &machine);
+    let linked = tokio::spawn(link::run(link_config(&config), hello, ends, shutdown.clone()));
+    let worked = tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        worked = work(&config, &parts, &mut inbox, ready) => worked,
+    };
+    shutdown.cancel();
+    // A link that failed has said so itself.
+    let _ = linked.await;
+    Ok(worked?)
+}
+
+/// Begins with the welcome: that of the last time, or, on a new node, the control plane's first word.
+async fn work(
+    config: &Config,
+    parts: &Parts,
+    inbox: &mut mpsc::Receiver<Command>,
+    ready: Box<dyn FnOnce() + Send>,
+) -> Result<(), NodeError> {
+    let known = match welcome::load(&config.state_dir) {
+        Some(known) => known,
+        None => match inbox.recv().await {
+            Some(Command::Welcome(first)) => first,
+            Some(_) | None => return Ok(()),
+        },
+    };
+    let node = Node::start(config, parts, &known).await?;
+    remember(config, &known);
+    ready();
+    while let Some(command) = inbox.recv().await {
+        if let Command::Welcome(welcome) = &command {
+            if welcome.pod_cidr != known.pod_cidr {
+                tracing::error!(
+                    ours = known.pod_cidr,
+                    theirs = welcome.pod_cidr,
+                    "the node has another pod range now; drain it and start it with an empty state directory"
+                );
+            }
+            remember(config, welcome);
+        }
+        node.obey(command).await;
+    }
+    Ok(())
+}
+
+fn remember(config: &Config, welcome: &proto::Welcome) {
+    if let Err(error) = welcome::save(&config.state_dir, welcome) {
+        tracing::warn!(error = chain(&error), "the node could not start without the control plane");
+    }
+}
+
+fn link_config(config: &Config) -> LinkConfig {
+    LinkConfig {
+        control_plane: config.control_plane.clone(),
+        ca_pem: config.ca_pem.clone(),
+        join_token: config.token.clone().unwrap_or_default(),
+        identity_dir: config.state_dir.join("identity"),
+        name: config.node_name.clone(),
+    }
 }

@@ -11,6 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container, Probe};
 use serde::{Deserialize, Serialize};
 
+pub(crate) mod dial;
+
 /// The pause after the first early failure; it doubles up to the probe's period.
 const EARLY_PAUSE: SignedDuration = SignedDuration::from_millis(4);
 const EARLY_DOUBLINGS_MAX: u32 = 12;

@@ -5,11 +5,21 @@
 use proto::{OpenSession, SessionError, SessionFrame, session_frame::Frame};
 use tokio::sync::mpsc;
 
+use crate::pods::directory::Directory;
+use crate::pods::launcher::Launcher;
+
 /// Serves sessions of this node's pods. Cheap to clone; the link holds one.
 #[derive(Clone, Debug)]
-pub struct Sessions {}
+pub struct Sessions {
+    launcher: Launcher,
+    directory: Directory,
+}
 
 impl Sessions {
+    pub(crate) fn new(launcher: Launcher, directory: Directory) -> Self {
+        Self { launcher, directory }
+    }
+
     /// Serves one session to its end. The first frame that goes out carries the session's id; the last is an
     /// exit code, an error, or, for logs and port-forwards, the end of the channel. Ends early when `outbound` closes.
     pub async fn serve(

@@ -211,6 +211,9 @@ impl Pass<'_> {
         if self.state.any_running() {
             return self.stop_all(later(ending.since, grace), grace);
         }
+        if !self.may_remove() {
+            return;
+        }
         if self.state.sandbox != Sandbox::Absent {
             return self.act(PodAction::RemoveSandbox);
         }
@@ -317,9 +320,15 @@ impl Pass<'_> {
             let since = since.max().unwrap_or(self.now);
             return self.stop_all(later(since, grace), grace);
         }
-        if self.state.sandbox != Sandbox::Absent {
+        if self.state.sandbox != Sandbox::Absent && self.may_remove() {
             self.act(PodAction::RemoveSandbox);
         }
+    }
+
+    /// After a failed removal the next try waits.
+    fn may_remove(&mut self) -> bool {
+        let retry_at = self.state.removal.as_ref().map(|failure| failure.retry_at);
+        retry_at.is_none_or(|retry_at| self.due(retry_at))
     }
 
     /// Tells this node's service tables at once what the control plane will tell everyone a little later.

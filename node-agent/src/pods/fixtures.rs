@@ -51,6 +51,7 @@ pub(crate) fn success(desired: &Desired, state: &PodState, action: &PodAction) -
             container: container.clone(),
             id: format!("{container}-{attempt}"),
             image_id: "sha256:0".into(),
+            stop_signal: None,
         },
         PodAction::PreStop(name) => Fact::PreStopDone { container: name.clone(), attempt: attempt(name) },
         PodAction::PostStart(name) => {

@@ -38,6 +38,8 @@ pub struct PodState {
     pub ending: Option<Ending>,
     /// Whether this node's own service tables may use the pod.
     pub endpoint: Endpoint,
+    /// Something that could not be removed yet.
+    pub removal: Option<Failure>,
     /// Everything of it was taken down.
     pub gone: bool,
 }
@@ -137,6 +139,8 @@ pub struct Running {
     pub id: String,
     /// The digest of its image.
     pub image_id: String,
+    /// The signal that asks it to stop, if not SIGTERM.
+    pub stop_signal: Option<i32>,
     /// When it began.
     pub started_at: Timestamp,
     /// Its probes so far.
@@ -249,6 +253,8 @@ pub enum Fact {
     SandboxRemoved,
     /// The sandbox ended by itself, with all containers.
     SandboxLost,
+    /// The sandbox or the volumes could not be removed.
+    RemovalFailed(String),
     /// A container was started.
     Started {
         /// Its name.
@@ -257,6 +263,8 @@ pub enum Fact {
         id: String,
         /// The digest of its image.
         image_id: String,
+        /// The signal that asks it to stop, if not SIGTERM.
+        stop_signal: Option<i32>,
     },
     /// A container could not be started.
     StartFailed {
@@ -364,12 +372,24 @@ impl PodState {
         match fact {
             Fact::VolumesReady(content) => self.volumes = Volumes::Ready(content),
             Fact::VolumesFailed(message) => self.volumes = Volumes::Failed(self.volumes.failed(message, now)),
-            Fact::VolumesRemoved => self.volumes = Volumes::Absent,
+            Fact::VolumesRemoved => {
+                self.volumes = Volumes::Absent;
+                self.removal = None;
+            }
             Fact::SandboxReady(ip) => self.sandbox = Sandbox::Ready { ip },
             Fact::SandboxFailed(message) => self.sandbox = Sandbox::Failed(self.sandbox.failed(message, now)),
-            Fact::SandboxRemoved => self.lose_sandbox("removed with the pod", now),
+            Fact::SandboxRemoved => {
+                self.removal = None;
+                self.lose_sandbox("removed with the pod", now);
+            }
+            Fact::RemovalFailed(message) => {
+                let before = self.removal.as_ref().map_or(0, |failure| failure.failures);
+                self.removal = Some(Failure::after(before, "FailedKillPod", message, now));
+            }
             Fact::SandboxLost => self.lose_sandbox("the sandbox ended", now),
-            Fact::Started { container, id, image_id } => self.entry(container).started(id, image_id, now),
+            Fact::Started { container, id, image_id, stop_signal } => {
+                self.entry(container).started(id, image_id, stop_signal, now);
+            }
             Fact::StartFailed { container, failure } => self.entry(container).start_failed(failure, now),
             Fact::Exited { container, attempt, end } => {
                 if let Some(container) = self.attempt(&container, attempt) {
@@ -529,11 +549,12 @@ impl Container {
         }
     }
 
-    fn started(&mut self, id: String, image_id: String, now: Timestamp) {
+    fn started(&mut self, id: String, image_id: String, stop_signal: Option<i32>, now: Timestamp) {
         self.advance();
         self.run = Run::Running(Running {
             id,
             image_id,
+            stop_signal,
             started_at: now,
             probes: BTreeMap::new(),
             post_start: Hook::Pending,
