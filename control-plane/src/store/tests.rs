@@ -3,6 +3,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use manifests::{Kind, Object};
+use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
 use super::*;
@@ -179,7 +180,8 @@ async fn child_with_a_small_disk() {
     let ballast = folder.join("ballast");
     let filled = std::fs::write(&ballast, vec![0_u8; 8 * 1024 * 1024]);
     assert!(filled.is_err(), "the disk must be full");
-    let large = "x".repeat(256 * 1024);
+    let mut random = rand::rngs::SmallRng::seed_from_u64(3);
+    let large: String = (0..256 * 1024).map(|_| random.random_range('!'..='~')).collect();
     let refusal = store.submit(Change::Create(config_map("refused", &large))).await.expect_err("no room");
     assert_eq!(refusal.code(), 503, "{refusal}");
     assert!(store.snapshot().get(&key("refused")).is_none(), "what was refused is not there");

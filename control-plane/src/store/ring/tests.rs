@@ -7,18 +7,24 @@ use crate::change::Change;
 use crate::registry::{Context, Settings};
 use crate::store::State;
 
-/// A ring after so many changes, and the state that made them.
-fn ring_of(count: usize) -> (Arc<Ring>, watch::Sender<Snapshot>, u64) {
+/// So many events, one after another from an empty store on.
+fn events(count: usize) -> (Vec<Arc<Event>>, State) {
     let settings = Settings::default();
     let mut random = rand::rngs::SmallRng::seed_from_u64(1);
     let mut state = State::new();
-    let ring = Ring::new(state.snapshot().revision());
     let mut events = Vec::new();
     for number in 0..count {
         let change = Change::Create(Object::new(Kind::Namespace, "", &format!("n{number}")));
         let mut context = Context { now: Timestamp::UNIX_EPOCH, random: &mut random, settings: &settings };
         events.extend(state.apply(change, &mut context).expect("created").0);
     }
+    (events, state)
+}
+
+/// A ring after so many changes, who publishes, and the last revision.
+fn ring_of(count: usize) -> (Arc<Ring>, watch::Sender<Snapshot>, u64) {
+    let (events, state) = events(count);
+    let ring = Ring::new(State::new().snapshot().revision());
     ring.push(events);
     let revision = state.snapshot().revision();
     (Arc::new(ring), watch::channel(state.snapshot().clone()).0, revision)
@@ -27,11 +33,10 @@ fn ring_of(count: usize) -> (Arc<Ring>, watch::Sender<Snapshot>, u64) {
 #[tokio::test]
 async fn a_watcher_that_falls_behind_is_told_so() {
     let (ring, publish, _) = ring_of(1);
+    let (later, _) = events(RING_EVENTS_MAX + 10);
     let mut watcher = Watch::new(Arc::clone(&ring), publish.subscribe(), 1).expect("remembered");
     watcher.next().await.expect("the first");
-    let (later, _, _) = ring_of(RING_EVENTS_MAX + 10);
-    let events: Vec<_> = later.lock().events.iter().cloned().collect();
-    ring.push(events);
+    ring.push(later.into_iter().skip(1));
     let refusal = watcher.next().await.expect_err("overtaken");
     assert_eq!(refusal.code(), 410);
 }
