@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod down;
 pub(crate) mod layout;
 pub(crate) mod lock;
+mod mounts;
 pub(crate) mod process;
 pub(crate) mod processes;
 pub(crate) mod readiness;

@@ -11,12 +11,14 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 mod chaos;
+mod client;
 mod front;
 mod image;
 mod local;
 mod output;
 mod roles;
 
+use client::{Connection, ConnectionArgs};
 use local::layout::Layout;
 
 /// A Kubernetes-style mini orchestrator in one small binary.
@@ -37,6 +39,8 @@ struct Global {
     /// Where clusters keep their state
     #[arg(long, global = true, hide = true, env = "MINIKUBE_ISH_STATE")]
     state_root: Option<PathBuf>,
+    #[command(flatten)]
+    connection: ConnectionArgs,
 }
 
 impl Global {
@@ -47,6 +51,8 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Client(client::ClientCommand),
     /// Start a cluster on this machine, in the background
     Up(local::up::UpArgs),
     /// Stop the cluster of this machine; what it stores is kept
@@ -78,6 +84,10 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let layout = cli.global.layout();
     match cli.command {
+        Command::Client(command) => {
+            let connection = Connection::new(&cli.global.connection, layout.kubeconfig());
+            block_on(client::run(command, &connection))
+        }
         Command::Role(role) => roles::run(role),
         Command::Up(args) => block_on(local::up::run(&layout, args)),
         Command::Down(args) => block_on(local::down::run(&layout, &args)),

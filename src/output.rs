@@ -40,8 +40,8 @@ pub(crate) fn doctor(checks: &[Check]) -> ExitCode {
             Status::Missing => ("missing", "31"),
         };
         println!("{:<10} {:<22} {}", paint(mark, colour, terminal), check.name, check.detail);
-        if let Some(remedy) = &check.remedy {
-            println!("{:<10} {:<22} {remedy}", "", "");
+        if !check.remedy.is_empty() {
+            println!("{:<10} {:<22} {}", "", "", check.remedy);
         }
     }
     let missing = checks.iter().any(|check| check.status == Status::Missing);

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use runtime::client::Client;
 
 use super::config::{ClusterConfig, LocalNode};
 use super::layout::Layout;
 use super::process::Process;
-use super::{lock, processes, underlay};
+use super::{lock, mounts, processes, underlay};
 
 /// How long a process may take to end by itself.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -46,7 +47,8 @@ pub(crate) async fn run(layout: &Layout, args: &DownArgs) -> anyhow::Result<Exit
         end_containers(layout, node).await?;
     }
     underlay::destroy(layout.cluster(), &config).await.context("cannot take the network down")?;
-    runtime::launcher::remove_cgroups(&layout.cgroup()).context("cannot remove the cgroups")?;
+    sweep(&layout.cgroup())?;
+    mounts::unmount_below(layout.run())?;
     remove(layout.run())?;
     if args.purge {
         remove(layout.state())?;
@@ -80,14 +82,18 @@ async fn end_containers(layout: &Layout, node: &LocalNode) -> anyhow::Result<()>
     let socket = layout.launcher_socket(&node.name);
     let cgroup = layout.node_cgroup(&node.name);
     let name = node.name.clone();
-    tokio::task::spawn_blocking(move || {
-        if let Ok(mut client) = runtime::client::Client::connect(&socket) {
+    let end = move || {
+        if let Ok(mut client) = Client::connect(&socket) {
             client.shutdown(true).with_context(|| format!("the launcher of {name} did not end"))?;
         }
-        runtime::launcher::kill_cgroups(&cgroup).with_context(|| format!("cannot end what {name} left"))
-    })
-    .await
-    .context("an end was cut short")?
+        sweep(&cgroup)
+    };
+    tokio::task::spawn_blocking(end).await.context("an end was cut short")?
+}
+
+fn sweep(cgroup: &Path) -> anyhow::Result<()> {
+    let cgroup = cgroup.to_string_lossy();
+    runtime::launcher::sweep(&cgroup).with_context(|| format!("cannot end what is left in cgroup {cgroup}"))
 }
 
 fn remove(path: &Path) -> anyhow::Result<()> {
