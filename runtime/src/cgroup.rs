@@ -33,7 +33,7 @@ const RETRIES_MAX: u32 = 1000;
 
 /// What went wrong with a control group.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
     /// Not made.
     #[error("cannot create cgroup {path}")]
     Create {
@@ -198,6 +198,16 @@ impl<'a> Cgroup<'a> {
             fs::write(&path, pid.to_string()).map_err(|source| Error::Join { path: directory, source })?;
         }
         Ok(())
+    }
+
+    /// Puts a process inside a group `leaf` below, where it can be found and killed, in one hierarchy only: it is
+    /// not limited there.
+    pub(crate) fn register(&self, leaf: &str, pid: Pid) -> Result<(), Error> {
+        let Some(directory) = self.directories().into_iter().next() else { return Ok(()) };
+        let path = directory.join(leaf);
+        let entered =
+            fs::create_dir_all(&path).and_then(|()| fs::write(path.join("cgroup.procs"), pid.to_string()));
+        entered.map_err(|source| Error::Join { path, source })
     }
 
     /// On v2 machines, a descriptor for clone3 to put a child straight inside.

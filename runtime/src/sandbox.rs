@@ -8,8 +8,9 @@ use std::os::unix::net::UnixStream;
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
-use nix::unistd::{pause, sethostname, setsid};
+use nix::unistd::{getpid, pause, sethostname, setsid};
 
+use crate::cgroup::Cgroup;
 use crate::plan::{HOSTNAME_MAX_BYTES, bad, check_id};
 use crate::protocol::{Failure, SandboxSpec};
 use crate::setup::{failed, io_errno};
@@ -38,14 +39,14 @@ pub(crate) fn check(spec: &SandboxSpec) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the waiting process and its namespaces; returns when they are as `spec` says.
-pub(crate) fn create(spec: &SandboxSpec) -> Result<sys::process::Child, Failure> {
+/// Makes the waiting process and its namespaces; returns when they are as `spec` says. `group` exists already.
+pub(crate) fn create(spec: &SandboxSpec, group: &Cgroup<'_>) -> Result<sys::process::Child, Failure> {
     let mut namespaces = CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
     if !spec.host_network {
         namespaces |= CloneFlags::CLONE_NEWNET;
     }
     let (ours, theirs) = UnixStream::pair().map_err(|error| failed("make a channel", io_errno(&error)))?;
-    let child = sys::process::spawn(namespaces, None, || hold(spec, &theirs))
+    let child = sys::process::spawn(namespaces, None, || hold(spec, group, &theirs))
         .map_err(|errno| failed("clone the sandbox", errno))?;
     drop(theirs);
     match wire::receive::<Result<(), Failure>>(&ours) {
@@ -62,11 +63,16 @@ pub(crate) fn create(spec: &SandboxSpec) -> Result<sys::process::Child, Failure>
 }
 
 /// In the child: sets the namespaces up, then waits for the signal that ends it.
-fn hold(spec: &SandboxSpec, channel: &UnixStream) -> i32 {
+fn hold(spec: &SandboxSpec, group: &Cgroup<'_>, channel: &UnixStream) -> i32 {
     let outcome = settle(spec, channel);
     let told = wire::send(channel, &outcome, &[]);
     if outcome.is_err() || told.is_err() || sys::process::close_others(&[]).is_err() {
         return 1;
+    }
+    // Only so that a sweep of the cgroups finds us. Nobody waits for it: the first write to a cgroup takes the
+    // kernel long, and the group's first container then joins quickly.
+    if let Err(error) = group.register("sandbox", getpid()) {
+        tracing::warn!(sandbox = spec.id, error = &error as &dyn std::error::Error, "not registered");
     }
     loop {
         pause();

@@ -17,7 +17,7 @@ impl Launcher {
         }
         let cgroup = Cgroup::new(&self.layout, self.group_path(&spec));
         cgroup.create(spec.resources.as_ref()).map_err(|error| cgroup_failed(&error))?;
-        let child = sandbox::create(&spec).inspect_err(|_| drop(cgroup.remove()))?;
+        let child = sandbox::create(&spec, &cgroup).inspect_err(|_| drop(cgroup.remove()))?;
         if let Err(failure) = self.record_sandbox(&spec, &child) {
             let _ = sys::process::pidfd_signal(&child.pidfd, libc::SIGKILL);
             let _ = sys::process::wait(&child.pidfd);

@@ -62,19 +62,17 @@ impl Output {
             if ready[0] {
                 return;
             }
-            for index in (0..self.sources.len()).rev().filter(|index| ready[index + 1]) {
-                if self.read(index) == Read::Ended {
-                    self.end(index);
-                }
-            }
+            let readable = (0..self.sources.len()).filter(|index| ready[index + 1]);
+            let ended: Vec<usize> = readable.filter(|&index| self.read(index) == Read::Ended).collect();
+            ended.into_iter().rev().for_each(|index| self.end(index));
         }
     }
 
     /// Takes what is left in every stream and closes it.
     pub(crate) fn drain(&mut self) {
-        for index in (0..self.sources.len()).rev() {
-            let _ = (0..DRAIN_READS_MAX).take_while(|_| self.read(index) == Read::Some).count();
-            self.end(index);
+        while !self.sources.is_empty() {
+            let _ = (0..DRAIN_READS_MAX).take_while(|_| self.read(0) == Read::Some).count();
+            self.end(0);
         }
     }
 

@@ -6,12 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
-use nix::sys::signal::{SigHandler, Signal};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 /// From linux/sched.h; libc's own constant does not fit its type.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// How many signals there are, and the bytes of a set of them, as the kernel counts.
+const SIGNAL_MAX: i32 = 64;
+const SIGNAL_SET_BYTES: usize = 8;
 
 /// The exit code of a child whose body panicked.
 const PANICKED: i32 = 70;
@@ -114,10 +117,14 @@ fn close_range(first: u32, last: u32, flags: u32) -> Result<(), Errno> {
 /// Puts every signal back to its default and blocks none: what is ignored (as Rust ignores SIGPIPE) or blocked
 /// would stay so across the exec.
 pub(crate) fn reset_signals() -> Result<(), Errno> {
-    for signal in Signal::iterator().filter(|&signal| signal != Signal::SIGKILL && signal != Signal::SIGSTOP)
-    {
-        // SAFETY: the default disposition runs no code of ours.
-        unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
+    // The kernel's struct sigaction of any architecture, all zeroes: SIG_DFL without flags. The raw call, because
+    // libc keeps two real-time signals from us that whoever started us may have ignored.
+    let default = [0u64; 4];
+    for signal in (1..=SIGNAL_MAX).filter(|&signal| signal != libc::SIGKILL && signal != libc::SIGSTOP) {
+        let (new, old) = (default.as_ptr(), std::ptr::null_mut::<u64>());
+        // SAFETY: `new` points to at least as many readable bytes as the kernel's struct has; the default disposition
+        // runs no code of ours.
+        Errno::result(unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, new, old, SIGNAL_SET_BYTES) })?;
     }
     nix::sys::signal::SigSet::empty().thread_set_mask()
 }

@@ -32,7 +32,9 @@ fn limit(spec: &mut ContainerSpec, change: impl FnOnce(&mut LinuxResources)) {
 fn memory(bytes: i64) -> impl FnOnce(&mut LinuxResources) {
     let mut memory = LinuxMemory::default();
     memory.set_limit(Some(bytes));
-    move |resources| drop(resources.set_memory(Some(memory)))
+    move |resources| {
+        resources.set_memory(Some(memory));
+    }
 }
 
 fn a_container_that_fills_its_memory_is_killed_and_said_to_be() {
@@ -52,7 +54,7 @@ fn a_container_that_forks_without_end_hurts_only_itself() {
     let mut house = House::new();
     let mut spec = house.shell("a", "bomb() { bomb | bomb & }; bomb; while :; do sleep 1; done");
     limit(&mut spec, |resources| {
-        drop(resources.set_pids(Some(LinuxPidsBuilder::default().limit(32).build().expect("is complete"))));
+        resources.set_pids(Some(LinuxPidsBuilder::default().limit(32).build().expect("is complete")));
     });
     house.client.start(spec).expect("starts");
     wait_for("the fork to be refused", || house.output("a").contains("fork").then_some(()));
