@@ -120,7 +120,13 @@ impl Front {
         let mut pause = PAUSE_FIRST;
         loop {
             if let Err(error) = self.carry(&mut pause).await {
-                tracing::warn!(error = format!("{error:#}"), "no stream to the control plane");
+                let error = format!("{error:#}");
+                // The first of a row is news; the others say the same.
+                if pause == PAUSE_FIRST {
+                    tracing::warn!(error, "no stream to the control plane; the last table is served on");
+                } else {
+                    tracing::debug!(error, "still no stream to the control plane");
+                }
             }
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
@@ -134,6 +140,7 @@ impl Front {
         send(&reports, Report::Hello(hello)).await?;
         let opened = timeout(OPEN_TIMEOUT, self.open(outgoing)).await;
         let mut commands = opened.context("the control plane does not answer")??;
+        tracing::info!("connected to the control plane");
         *pause = PAUSE_FIRST;
         let mut ticks = ticks();
         let mut counted = None;

@@ -14,7 +14,8 @@ mod tests;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
-    seed: u64,
+    /// Of the choice of victims, where there was one.
+    seed: Option<u64>,
     killed: usize,
     /// Ready again in place.
     restarted: usize,
@@ -37,7 +38,7 @@ struct Times {
 }
 
 impl Report {
-    pub(super) fn new(seed: u64, healing: &Healing, front: Noticed) -> Self {
+    pub(super) fn new(seed: Option<u64>, healing: &Healing, front: Noticed) -> Self {
         let healed = healing.healed();
         let replaced = healed.iter().filter(|healed| healed.replaced).count();
         Self {

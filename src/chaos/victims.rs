@@ -1,4 +1,4 @@
-//! Whom to kill: containers that run in pods that are Ready; and killing them.
+//! Whom to kill: containers that run in pods that are Ready; and killing them, or a whole node.
 
 use std::fmt;
 
@@ -6,7 +6,10 @@ use anyhow::Context;
 use k8s_openapi::api::core::v1::Pod;
 use nix::sys::signal::Signal;
 
+use crate::local::config::ClusterConfig;
 use crate::local::layout::Layout;
+use crate::local::process::Process;
+use crate::local::processes;
 
 /// A container that can be killed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +73,31 @@ pub(super) async fn kill(layout: &Layout, victim: &Victim) -> anyhow::Result<()>
         let mut launcher = runtime::client::Client::connect(&socket)
             .with_context(|| format!("{node} is no node of this machine, or its launcher is gone"))?;
         launcher.signal(&id, Signal::SIGKILL as i32).context("the launcher did not kill it")
+    })
+    .await
+    .context("the kill was cut short")?
+}
+
+/// Ends a node as a power cut would: its agent first, which must not report the rest, then its launcher with every
+/// container.
+///
+/// # Errors
+/// When there is no such node on this machine, or it does not run.
+pub(super) async fn kill_node(layout: &Layout, name: &str) -> anyhow::Result<()> {
+    let config = ClusterConfig::load(&layout.config())?.context("there is no cluster on this machine")?;
+    let nodes = config.node_list();
+    let node = nodes.iter().find(|node| node.name == name).with_context(|| {
+        let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+        format!("{name} is no node of this machine: it has {}", names.join(", "))
+    })?;
+    let agent = Process::find(&layout.pid_file(&processes::agent_name(node)));
+    agent.with_context(|| format!("{name} does not run"))?.signal(Signal::SIGKILL);
+    let (socket, cgroup) = (layout.launcher_socket(name), layout.node_cgroup(name));
+    tokio::task::spawn_blocking(move || {
+        if let Ok(mut launcher) = runtime::client::Client::connect(&socket) {
+            launcher.shutdown(true).context("the launcher did not end")?;
+        }
+        runtime::launcher::sweep(&cgroup.to_string_lossy()).context("cannot end every container")
     })
     .await
     .context("the kill was cut short")?

@@ -10,9 +10,9 @@ fn times_are_taken_by_nearest_rank() {
 
 #[test]
 fn a_failed_request_spoils_the_verdict() {
-    let good = Report::new(1, &Healing::default(), Noticed { requests: 10, retries: 3, failures: 0 });
+    let good = Report::new(Some(1), &Healing::default(), Noticed { requests: 10, retries: 3, failures: 0 });
     assert!(good.is_good());
-    let bad = Report::new(1, &Healing::default(), Noticed { requests: 10, retries: 3, failures: 1 });
+    let bad = Report::new(Some(1), &Healing::default(), Noticed { requests: 10, retries: 3, failures: 1 });
     assert!(!bad.is_good());
     assert!(bad.text().contains("failed          1\n"), "{}", bad.text());
 }
