@@ -9,6 +9,12 @@ mod e2e {
     pub(crate) mod slot;
     pub(crate) mod wait;
 
+    pub(crate) mod shop;
+
+    mod containers;
+    mod faults;
     mod lifecycle;
+    mod mistakes;
     mod supermarket;
+    mod users;
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::slot::{self, Slot};
@@ -54,14 +56,45 @@ impl Cluster {
         cluster
     }
 
-    /// `up` with this test's addresses.
+    /// `up` with this test's addresses; it must succeed.
+    #[track_caller]
     pub(crate) fn start(&self, nodes: u16) -> String {
-        self.ok(&[
+        let done = self.try_start(nodes);
+        assert_eq!(done.code, 0, "up failed\n{}\n{}", done.stdout, done.stderr);
+        done.stdout
+    }
+
+    /// `up` with this test's addresses, whatever comes of it.
+    pub(crate) fn try_start(&self, nodes: u16) -> Done {
+        self.run(&[
             "up",
             &format!("--nodes={nodes}"),
             &format!("--cluster-cidr={}", self.slot.cidr),
             &format!("--address={}", self.slot.address),
         ])
+    }
+
+    /// The cluster's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.slot.cluster
+    }
+
+    /// The loopback address of the API and the front.
+    pub(crate) fn address(&self) -> std::net::Ipv4Addr {
+        self.slot.address
+    }
+
+    /// Kills a node as a power failure would: its agent, its launcher and everything that it runs, at once.
+    pub(crate) fn kill_node(&self, node: &str) {
+        let needle = format!("/{}/nodes/{node}/", self.slot.cluster);
+        let cgroup = format!("/minikube-ish/{}/{node}/", self.slot.cluster);
+        let agent = self.pid(&format!("node-agent-{node}"));
+        for pid in leftovers::pids(|command, cgroups| command.contains(&needle) || cgroups.contains(&cgroup))
+        {
+            // It may have ended with one that was killed before it.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        let _ = kill(Pid::from_raw(agent), Signal::SIGKILL);
     }
 
     /// The command with this cluster's name, not yet run.

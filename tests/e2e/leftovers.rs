@@ -22,37 +22,43 @@ pub(crate) fn of(cluster: &str) -> Vec<String> {
 /// All links of the machine's own network namespace.
 pub(crate) fn links() -> Vec<String> {
     let text = run("ip", &["-o", "link"]);
-    let mut links: Vec<String> =
-        text.lines().filter_map(|line| Some(line.split(": ").nth(1)?.split('@').next()?.to_owned())).collect();
+    let mut links: Vec<String> = text
+        .lines()
+        .filter_map(|line| Some(line.split(": ").nth(1)?.split('@').next()?.to_owned()))
+        .collect();
     links.sort();
     links
 }
 
 fn processes(cluster: &str) -> Vec<String> {
     let needle = format!("/{cluster}/");
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.chars().all(|c| c.is_ascii_digit()) {
-            continue;
-        }
-        let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        let cgroup = fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();
-        if (command.contains("minikube-ish") && command.contains(&needle))
-            || cgroup.contains(&format!("/minikube-ish{needle}"))
-        {
-            found.push(format!("process {name}: {command}"));
-        }
-    }
-    found
+    let cgroup = format!("/minikube-ish{needle}");
+    let ours = |command: &str, cgroups: &str| {
+        (command.contains("minikube-ish") && command.contains(&needle)) || cgroups.contains(&cgroup)
+    };
+    pids(ours).into_iter().map(|pid| format!("process {pid}: {}", command_of(pid))).collect()
+}
+
+/// The processes for whose command line and cgroups `wanted` holds.
+pub(crate) fn pids(wanted: impl Fn(&str, &str) -> bool) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let cgroups = |pid: i32| fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    pids.filter(|&pid| wanted(&command_of(pid), &cgroups(pid))).collect()
+}
+
+fn command_of(pid: i32) -> String {
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&command).replace('\0', " ")
 }
 
 fn cgroups(cluster: &str) -> Vec<String> {
     let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
     let roots = hierarchies.map(|entry| entry.path()).chain(["/sys/fs/cgroup".into()]);
     let ours = roots.map(|root| root.join("minikube-ish").join(cluster));
-    ours.filter(|path| path.try_exists().unwrap_or(true)).map(|path| format!("cgroup {}", path.display())).collect()
+    ours.filter(|path| path.try_exists().unwrap_or(true))
+        .map(|path| format!("cgroup {}", path.display()))
+        .collect()
 }
 
 fn lines_of(text: &str, what: &str, needle: &str) -> Vec<String> {
@@ -61,6 +67,7 @@ fn lines_of(text: &str, what: &str, needle: &str) -> Vec<String> {
 
 fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("cannot run {program}: {error}; `make setup` installs it"));
+    let output =
+        output.unwrap_or_else(|error| panic!("cannot run {program}: {error}; `make setup` installs it"));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

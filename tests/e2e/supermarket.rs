@@ -10,7 +10,9 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 fn open(cluster: &Cluster) {
     let mut images = Command::new(format!("{ROOT}/examples/supermarket/images.sh"));
     let template = cluster.command(&[]);
-    images.args([binaries(), binary()]).envs(template.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    images
+        .args([binaries(), binary()])
+        .envs(template.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let packed = done(&mut images);
     assert_eq!(packed.code, 0, "{}{}", packed.stdout, packed.stderr);
     cluster.ok(&["apply", "-f", &format!("{ROOT}/examples/supermarket/supermarket.yaml")]);

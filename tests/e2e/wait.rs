@@ -15,7 +15,9 @@ pub(crate) fn until<T>(what: &str, patience: Duration, mut look: impl FnMut() ->
     loop {
         match look() {
             Ok(found) => return found,
-            Err(last) if start.elapsed() > patience => panic!("{what}: not after {patience:?}; last seen: {last}"),
+            Err(last) if start.elapsed() > patience => {
+                panic!("{what}: not after {patience:?}; last seen: {last}")
+            }
             Err(_) => std::thread::sleep(LOOK_EVERY),
         }
     }
