@@ -28,6 +28,7 @@ mod chores;
 mod containers;
 mod executions;
 mod sandboxes;
+mod seal;
 mod shutdown;
 mod sweep;
 
@@ -117,6 +118,8 @@ pub enum Error {
 /// before any thread exists: it forks.
 pub fn run(config: &Config) -> Result<(), Error> {
     check_process()?;
+    seal::seal()?;
+    hide()?;
     let layout = read_layout().ok_or(Error::NoCgroups)?;
     check_cgroup_root(&config.cgroup_root)?;
     let state_error = |source| Error::State { path: config.state_dir.clone(), source };
@@ -150,9 +153,12 @@ fn check_process() -> Result<(), Error> {
     }
     // A terminal that closes must not take containers with it. Already leading a session is as good.
     let _ = nix::unistd::setsid();
-    // Inherited by every fork until it executes: a process inside a container must not reach our memory, our
-    // descriptors or our executable through /proc while one of ours is still on its way in (CVE-2016-9962,
-    // CVE-2019-5736).
+    Ok(())
+}
+
+/// Inherited by every fork until it executes: a process inside a container must not reach our memory or our
+/// descriptors through /proc while one of ours is still on its way in (CVE-2016-9962).
+fn hide() -> Result<(), Error> {
     nix::sys::prctl::set_dumpable(false)
         .map_err(|source| Error::Kernel { what: "hide from containers", source })
 }

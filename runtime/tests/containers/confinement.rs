@@ -29,6 +29,10 @@ pub(crate) const TESTS: &[Test] = &[
         a_volume_is_seen_and_a_link_in_the_image_leads_nowhere_else,
     ),
     ("no_descriptor_of_ours_reaches_the_program", no_descriptor_of_ours_reaches_the_program),
+    (
+        "our_own_executable_cannot_be_written_through_a_container",
+        our_own_executable_cannot_be_written_through_a_container,
+    ),
     ("a_missing_working_directory_is_made", a_missing_working_directory_is_made),
 ];
 
@@ -194,5 +198,22 @@ fn a_missing_working_directory_is_made() {
     spec.spec.process_mut().as_mut().expect("has one").set_cwd("/srv/shop".into());
     let (exit, output) = house.run_spec(spec);
     assert_eq!((exit.code, output.as_str()), (0, "/srv/shop"));
+    house.end();
+}
+
+fn our_own_executable_cannot_be_written_through_a_container() {
+    let mut house = House::new();
+    // A program that is a way to whoever executes it.
+    let layer = house.folder.path().join("hostile-image");
+    fs::create_dir_all(&layer).expect("can be made");
+    std::os::unix::fs::symlink("/proc/self/exe", layer.join("trap")).expect("can be made");
+    let mut spec = house.command("a", &["/trap"]);
+    spec.lower_dirs.insert(0, layer);
+    let _ = house.client.start(spec);
+    for pid in [house.launcher_pid().to_string(), house.sandbox.pid.to_string()] {
+        let way_in = fs::File::open(format!("/proc/{pid}/exe")).expect("root may look");
+        let flags = nix::sys::statvfs::fstatvfs(&way_in).expect("is a file").flags();
+        assert!(flags.contains(nix::sys::statvfs::FsFlags::ST_RDONLY), "{flags:?}");
+    }
     house.end();
 }

@@ -138,6 +138,10 @@ impl House {
         self.client = connect(self.folder.path());
     }
 
+    pub(crate) fn launcher_pid(&self) -> u32 {
+        self.launcher.id()
+    }
+
     /// How a second launcher on the same state ends.
     pub(crate) fn second_launcher(&self) -> std::process::ExitStatus {
         let folder = self.folder.path();
