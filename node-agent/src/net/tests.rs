@@ -3,12 +3,17 @@
 
 mod world;
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::str::FromStr;
 use std::time::Duration;
 
+use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{Name, RData, RecordType};
+
 use super::*;
-use world::{World, eventually};
+use world::World;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -72,12 +77,9 @@ fn pods_reach_each_other_on_a_node_and_across_nodes() {
     let from = |ip: Ipv4Addr| here.run(move || greeting((ip, 8080)));
     assert_eq!(from(neighbour.ip).expect("same node"), format!("{} to {}", here.ip, neighbour.ip));
     assert_eq!(from(far.ip).expect("other node"), format!("{} to {}", here.ip, far.ip));
-    let by_node = world.on_node(0, || greeting((here_ip(&neighbour), 8080))).expect("from the node");
+    let neighbour_ip = neighbour.ip;
+    let by_node = world.on_node(0, move || greeting((neighbour_ip, 8080))).expect("from the node");
     assert_eq!(by_node, format!("{} to {}", world.config(0).gateway(), neighbour.ip));
-}
-
-fn here_ip(pod: &world::Pod) -> Ipv4Addr {
-    pod.ip
 }
 
 #[test]
@@ -98,4 +100,205 @@ fn a_detached_pod_is_no_longer_routed_and_its_address_rests() {
     assert_ne!(first.ip, second.ip);
     let ip = first.ip;
     assert!(second.run(move || greeting((ip, 80))).is_err());
+}
+
+const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 166, 0, 20);
+
+/// A service over the pods' port 8080, at port 80 and node port 30080.
+fn shop(pods: &[&world::Pod], protocol: &str) -> proto::Service {
+    let endpoints = pods.iter().map(|pod| endpoint(pod.ip, 8080)).collect();
+    service("shop", &SERVICE.to_string(), vec![port(80, 30080, protocol, endpoints)])
+}
+
+fn apply(world: &World, table: &proto::ServiceTable) {
+    for node in 0..2 {
+        let generation = world.block_on(world.net(node).apply_services(table.clone())).expect("applied");
+        assert_eq!(generation, table.generation);
+    }
+}
+
+/// Who answers at the service, over so many connections that none of a few is missed by chance.
+fn answering(pod: &world::Pod) -> BTreeSet<String> {
+    let ask = || greeting((SERVICE, 80)).expect("answered");
+    let said = (0..40).map(|_| pod.run(ask));
+    said.map(|said| said.rsplit_once(' ').expect("WHO to WHOM").1.to_owned()).collect()
+}
+
+fn names(pods: &[&world::Pod]) -> BTreeSet<String> {
+    pods.iter().map(|pod| pod.ip.to_string()).collect()
+}
+
+#[test]
+fn a_service_address_leads_to_every_ready_endpoint_and_to_no_other() {
+    let Some(mut world) = World::new("balance") else { return };
+    let (client, near, far) = (world.pod(0), world.pod(0), world.pod(1));
+    for pod in [&near, &far] {
+        world.greet(pod, 8080, "tcp");
+    }
+    apply(&world, &table(1, true, vec![shop(&[&near, &far], "TCP")]));
+    assert_eq!(answering(&client), names(&[&near, &far]));
+    apply(&world, &table(2, false, vec![shop(&[&far], "TCP")]));
+    assert_eq!(answering(&client), names(&[&far]));
+    apply(&world, &table(3, false, vec![shop(&[&far, &near], "TCP")]));
+    assert_eq!(answering(&client), names(&[&near, &far]));
+    world.block_on(world.net(0).local_endpoint_down(near.ip)).expect("taken out");
+    assert_eq!(answering(&client), names(&[&far]));
+    world.block_on(world.net(0).local_endpoint_up(near.ip)).expect("put back");
+    assert_eq!(answering(&client), names(&[&near, &far]));
+    apply(&world, &table(4, false, vec![shop(&[], "TCP")]));
+    let refused = client.run(|| greeting((SERVICE, 80))).expect_err("nobody is ready");
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    let gone = proto::ServiceTable { generation: 5, removed: vec!["default/shop".to_owned()], ..Default::default() };
+    apply(&world, &gone);
+    let ruleset = world.ruleset(0);
+    assert!(!ruleset.contains("shop") && !ruleset.contains("10.166.0.20"), "{ruleset}");
+    let unknown = client.run(|| greeting((SERVICE, 80))).expect_err("there is no such service");
+    assert_eq!(unknown.kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_service_over_udp_is_balanced_too() {
+    let Some(mut world) = World::new("udp") else { return };
+    let (client, near, far) = (world.pod(0), world.pod(0), world.pod(1));
+    for pod in [&near, &far] {
+        world.greet(pod, 8080, "udp");
+    }
+    apply(&world, &table(1, true, vec![shop(&[&near, &far], "UDP")]));
+    let said: BTreeSet<Vec<u8>> =
+        (0..40).map(|_| client.run(|| echo((SERVICE, 80), b"who?")).expect("answered")).collect();
+    assert_eq!(said.len(), 2);
+    apply(&world, &table(2, false, vec![shop(&[], "UDP")]));
+    assert!(client.run(|| echo((SERVICE, 80), b"who?")).is_err());
+}
+
+#[test]
+fn a_pod_reaches_itself_through_its_own_service() {
+    let Some(mut world) = World::new("hairpin") else { return };
+    let pod = world.pod(0);
+    world.greet(&pod, 8080, "tcp");
+    apply(&world, &table(1, true, vec![shop(&[&pod], "TCP")]));
+    let said = pod.run(|| greeting((SERVICE, 80))).expect("answered");
+    assert_eq!(said, format!("{} to {}", world.config(0).gateway(), pod.ip));
+}
+
+#[test]
+fn a_node_reaches_services_and_a_node_port_leads_in_from_outside() {
+    let Some(mut world) = World::new("nodeport") else { return };
+    let far = world.pod(1);
+    world.greet(&far, 8080, "tcp");
+    apply(&world, &table(1, true, vec![shop(&[&far], "TCP")]));
+    let node = world.config(0).node_ip;
+    let said = world.on_node(0, || greeting((SERVICE, 80))).expect("the node itself");
+    assert_eq!(said, format!("{node} to {}", far.ip));
+    let said = world.outside(move || greeting((node, 30080))).expect("from outside");
+    assert_eq!(said, format!("{node} to {}", far.ip), "translated, for the answer must come back this way");
+    let own = world.config(1).node_ip;
+    let said = world.outside(move || greeting((own, 30080))).expect("from outside");
+    assert_eq!(said, format!("10.164.0.1 to {}", far.ip), "its own node shows who is asking");
+}
+
+#[test]
+fn what_leaves_the_cluster_bears_the_nodes_address() {
+    let Some(mut world) = World::new("leave") else { return };
+    let pod = world.pod(1);
+    let listener = world.outside(|| TcpListener::bind("10.164.0.1:80")).expect("listens");
+    let seen = std::thread::spawn(move || listener.accept().expect("accepted").1.ip().to_string());
+    pod.run(|| TcpStream::connect_timeout(&"10.164.0.1:80".parse().expect("an address"), PATIENCE)).expect("reached");
+    assert_eq!(seen.join().expect("accepted"), world.config(1).node_ip.to_string());
+}
+
+#[test]
+fn the_next_agent_leaves_the_tables_in_force_until_it_is_told_otherwise() {
+    let Some(mut world) = World::new("adopt") else { return };
+    let (client, server) = (world.pod(0), world.pod(0));
+    world.greet(&server, 8080, "tcp");
+    apply(&world, &table(1, true, vec![shop(&[&server], "TCP")]));
+    world.restart(0);
+    assert_eq!(answering(&client), names(&[&server]));
+    world.block_on(world.net(0).adopt(&client.owner, client.ip)).expect("adopted");
+    world.block_on(world.net(0).adopt(&server.owner, server.ip)).expect("adopted");
+    let newcomer = world.pod(0);
+    assert!(newcomer.ip != client.ip && newcomer.ip != server.ip);
+    apply(&world, &table(2, true, vec![]));
+    assert!(client.run(|| greeting((SERVICE, 80))).is_err(), "the complete table no longer has it");
+}
+
+#[test]
+fn thousands_of_services_are_one_transaction_and_one_change_is_quick() {
+    let Some(world) = World::new("many") else { return };
+    let many = |index: u32| {
+        let ip = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 166, 1, 0)) + index);
+        let endpoints = (2..6).map(|last| endpoint(Ipv4Addr::new(10, 165, 1, last), 8080)).collect();
+        service(&format!("service-{index}"), &ip.to_string(), vec![port(80, 0, "TCP", endpoints)])
+    };
+    let net = world.net(0);
+    world.block_on(net.apply_services(table(1, true, (0..2000).map(many).collect()))).expect("applied");
+    #[expect(clippy::disallowed_methods, reason = "a stopwatch")]
+    let start = std::time::Instant::now();
+    for generation in 2..12 {
+        let mut changed = many(7);
+        changed.ports[0].endpoints.truncate(1 + usize::from(generation % 2 == 0));
+        world.block_on(net.apply_services(table(generation, false, vec![changed]))).expect("applied");
+    }
+    let each = start.elapsed() / 10;
+    println!("one change among 2,000 services: {each:?}");
+    assert!(each < Duration::from_millis(200), "{each:?}");
+}
+
+/// Asks the cluster's DNS from inside a pod.
+fn lookup(pod: &world::Pod, name: &str, kind: RecordType, tcp: bool) -> Message {
+    let mut question = Message::new(4711, MessageType::Query, OpCode::Query);
+    question.add_query(Query::query(Name::from_str(name).expect("a name"), kind));
+    let bytes = question.to_vec().expect("encodes");
+    let server = SocketAddr::from(([10, 166, 0, 10], 53));
+    let answer = pod.run(move || if tcp { ask_tcp(server, &bytes) } else { echo(server, &bytes) });
+    let answer = Message::from_vec(&answer.expect("answered")).expect("decodes");
+    assert_eq!(answer.metadata.id, 4711);
+    answer
+}
+
+fn ask_tcp(server: SocketAddr, question: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
+    let length = u16::try_from(question.len()).expect("short");
+    stream.write_all(&[&length.to_be_bytes(), question].concat())?;
+    let mut length = [0; 2];
+    stream.read_exact(&mut length)?;
+    let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut answer)?;
+    Ok(answer)
+}
+
+#[test]
+fn pods_find_services_by_name_over_udp_and_tcp() {
+    let Some(mut world) = World::new("dns") else { return };
+    let pod = world.pod(0);
+    apply(&world, &table(1, true, vec![shop(&[&pod], "TCP")]));
+    for tcp in [false, true] {
+        let answer = lookup(&pod, "shop.default.svc.cluster.local.", RecordType::A, tcp);
+        let addresses: Vec<_> = answer.answers.iter().map(|record| &record.data).collect();
+        assert_eq!(addresses, [&RData::A(SERVICE.into())]);
+        let none = lookup(&pod, "shop.default.svc.cluster.local.", RecordType::AAAA, tcp);
+        assert_eq!((none.metadata.response_code, none.answers.len()), (ResponseCode::NoError, 0));
+        let unknown = lookup(&pod, "shop.elsewhere.svc.cluster.local.", RecordType::A, tcp);
+        assert_eq!(unknown.metadata.response_code, ResponseCode::NXDomain);
+        assert!(!unknown.authorities.is_empty(), "clients need the SOA to remember that there is none");
+        let foreign = lookup(&pod, "example.com.", RecordType::A, tcp);
+        assert_eq!(foreign.metadata.response_code, ResponseCode::ServFail, "there is no resolver to ask");
+    }
+}
+
+#[test]
+fn a_node_that_leaves_takes_its_side_down() {
+    let Some(mut world) = World::new("remove") else { return };
+    let _pod = world.pod(0);
+    apply(&world, &table(1, true, vec![]));
+    world.block_on(world.net(0).remove()).expect("removed");
+    assert_eq!(world.ruleset(0), "");
+    let left = world.on_node(0, || {
+        let mut socket = netlink::Socket::open(netlink::Family::Route).expect("netlink");
+        let links = link::links(&mut socket).expect("links").into_iter().map(|link| link.name);
+        let ours = link::routes(&mut socket).expect("routes").into_iter().filter(|route| route.ours);
+        links.chain(ours.map(|route| route.destination.to_string())).collect::<Vec<_>>()
+    });
+    assert_eq!(left, ["lo", "eth0"]);
 }

@@ -27,7 +27,7 @@ pub(super) struct World {
 
 struct Node {
     netns: File,
-    net: Net,
+    net: Option<Net>,
 }
 
 /// A pod's namespace, attached.
@@ -52,7 +52,9 @@ impl World {
             return None;
         }
         let name = format!("mkitest-{name}-{}", std::process::id());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        // What is waited for runs in the test's thread, and opens its sockets in the namespace that this is in.
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).enable_all().build().expect("a runtime");
         let home = File::open("/proc/thread-self/ns/net").expect("our own namespace");
         let mut world = Self { name, runtime, nodes: Vec::new(), namespaces: Vec::new(), home, pods: 0 };
         let switch = world.add_netns("switch");
@@ -67,11 +69,11 @@ impl World {
     }
 
     pub(super) fn config(&self, node: usize) -> &NetConfig {
-        self.nodes[node].net.config()
+        self.net(node).config()
     }
 
     pub(super) fn net(&self, node: usize) -> &Net {
-        &self.nodes[node].net
+        self.nodes[node].net.as_ref().expect("the node's network runs")
     }
 
     pub(super) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
@@ -95,12 +97,12 @@ impl World {
         let owner = format!("pod-{}", self.pods);
         let netns = open_netns(&self.add_netns(&owner));
         let handle = netns.try_clone().expect("a second descriptor").into();
-        let attached = self.block_on(self.nodes[node].net.attach(&owner, handle)).expect("attached");
+        let attached = self.block_on(self.net(node).attach(&owner, handle)).expect("attached");
         Pod { netns, owner, ip: attached.ip }
     }
 
     pub(super) fn detach(&self, node: usize, pod: &Pod) {
-        self.block_on(self.nodes[node].net.detach(&pod.owner)).expect("detached");
+        self.block_on(self.net(node).detach(&pod.owner)).expect("detached");
     }
 
     /// Starts a server in the pod that says who asks and who it is; it ends with the test's process.
@@ -147,7 +149,7 @@ impl World {
         ip(&format!("-n {name} route add default via 10.164.0.1"));
         let netns = open_netns(&name);
         let net = self.start(&netns, config(index));
-        self.nodes.push(Node { netns, net });
+        self.nodes.push(Node { netns, net: Some(net) });
     }
 
     /// What the network opens, and the threads it starts, belong to the namespace of the thread that starts it.
@@ -158,6 +160,18 @@ impl World {
         net
     }
 
+    /// Ends a node's network without a word, as a crash would, and starts it once more.
+    pub(super) fn restart(&mut self, node: usize) {
+        let config = self.config(node).clone();
+        drop(self.nodes[node].net.take());
+        let dns = config.cluster_dns;
+        eventually("the DNS address is free", || {
+            self.on_node(node, || UdpSocket::bind((dns, 53)).is_ok() && TcpListener::bind((dns, 53)).is_ok())
+        });
+        let net = self.start(&self.nodes[node].netns, config);
+        self.nodes[node].net = Some(net);
+    }
+
     fn introduce(&self) {
         let peers: Vec<Peer> = (0..2u8)
             .map(|index| {
@@ -165,8 +179,8 @@ impl World {
                 Peer { name: format!("node{index}"), address: config.node_ip, pod_cidr: config.pod_cidr }
             })
             .collect();
-        for node in &self.nodes {
-            self.block_on(node.net.set_peers(peers.clone())).expect("routed");
+        for node in 0..2 {
+            self.block_on(self.net(node).set_peers(peers.clone())).expect("routed");
         }
     }
 }
@@ -180,7 +194,7 @@ impl Drop for World {
 }
 
 /// Waits until `check` holds.
-pub(super) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     #[expect(clippy::disallowed_methods, reason = "a test's deadline")]
     let deadline = Instant::now() + Duration::from_secs(5);
     while !check() {
