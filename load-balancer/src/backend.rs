@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout_at;
 
 use crate::clock;
-use crate::endpoint::{Endpoint, Lease};
+use crate::endpoint::{Endpoint, Lease, Outlook};
 use crate::endpoints::{Change, Standing, plan_changes};
 use crate::limits::Limits;
 use crate::pick::pick;
@@ -62,21 +62,24 @@ impl Backend {
             return Vec::new();
         }
         let mut leaving = Vec::new();
-        let mut gone = Vec::new();
         for change in changes {
             match change {
                 Change::Add(spec) => members.add(spec),
-                Change::Revive(address) => members.stand(address, Standing::Ready).forgive(),
-                Change::Drain(address) => leaving.push(members.stand(address, Standing::Draining)),
-                Change::Remove(address) => gone.extend(members.remove(address, &self.unserved)),
+                Change::Revive(address) => {
+                    members.stand(address, Standing::Ready).set_outlook(Outlook::Ready)
+                }
+                Change::Drain(address) => {
+                    leaving.push((members.stand(address, Standing::Draining), Outlook::Draining))
+                }
+                Change::Remove(address) => {
+                    leaving.extend(members.remove(address, &self.unserved).map(|it| (it, Outlook::Gone)));
+                }
             }
         }
-        // Only once nobody can pick them any more may those that wait be told.
+        // Only once nobody can pick them any more may those that wait for them be told.
         self.ready.send_replace(members.ready());
-        gone.iter().for_each(|endpoint| endpoint.gone.cancel());
-        leaving.append(&mut gone);
-        leaving.iter().for_each(|endpoint| endpoint.idle.clear());
-        leaving
+        leaving.iter().for_each(|(endpoint, outlook)| endpoint.set_outlook(*outlook));
+        leaving.into_iter().map(|(endpoint, _)| endpoint).collect()
     }
 
     pub(crate) fn stats(&self) -> BackendStats {

@@ -6,15 +6,26 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 use crate::health::Health;
 use crate::http::pool::IdleConnections;
 use crate::pick::Load;
 use crate::stats::{Counters, EndpointStats};
+
+/// Whether it is worth waiting for an endpoint's answer, as far as its owner's tables tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// It is. Next: `Draining`, `Gone`.
+    Ready,
+    /// For a while: it finishes what it has, unless it is dead and nobody has said so yet. Next: `Ready`, `Gone`.
+    Draining,
+    /// It is not: it does not exist any more.
+    Gone,
+}
 
 #[derive(Debug)]
 pub(crate) struct Endpoint {
@@ -22,8 +33,7 @@ pub(crate) struct Endpoint {
     pub(crate) target: String,
     pub(crate) counters: Arc<Counters>,
     pub(crate) idle: IdleConnections,
-    /// It no longer exists: who waits for its answer may stop waiting.
-    pub(crate) gone: CancellationToken,
+    outlook: watch::Sender<Outlook>,
     in_flight: AtomicU32,
     latency_us: AtomicU64,
     health: Mutex<Health>,
@@ -37,7 +47,7 @@ impl Endpoint {
             target,
             counters,
             idle: IdleConnections::default(),
-            gone: CancellationToken::new(),
+            outlook: watch::Sender::new(Outlook::Ready),
             in_flight: AtomicU32::new(0),
             latency_us: AtomicU64::new(0),
             health: Mutex::default(),
@@ -62,9 +72,26 @@ impl Endpoint {
         self.counters.row(Some(self.address), &self.target, self.in_flight())
     }
 
-    /// Forgets what was held against it: its owner says that it is well.
-    pub(crate) fn forgive(&self) {
-        self.health().answered();
+    /// What its owner says of it now. One that is well again has nothing held against it.
+    pub(crate) fn set_outlook(&self, outlook: Outlook) {
+        self.outlook.send_replace(outlook);
+        match outlook {
+            Outlook::Ready => self.health().answered(),
+            Outlook::Draining | Outlook::Gone => self.idle.clear(),
+        }
+    }
+
+    /// Returns when its answer is no longer worth waiting for: it is gone, or has been draining for `patience`.
+    pub(crate) async fn lost(&self, patience: Duration) {
+        let mut outlook = self.outlook.subscribe();
+        // The sender lives as long as `self`: waiting for it cannot fail.
+        while outlook.wait_for(|outlook| *outlook != Outlook::Ready).await.is_ok() {
+            let is_gone = *outlook.borrow() == Outlook::Gone;
+            let news = outlook.wait_for(|outlook| *outlook != Outlook::Draining);
+            if is_gone || timeout(patience, news).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Waits until nothing is in flight.

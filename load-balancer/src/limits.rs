@@ -21,6 +21,9 @@ pub struct Limits {
     pub hold_timeout: Duration,
     /// Requests waiting for an endpoint at once; further ones get 503 at once.
     pub held_max: usize,
+    /// How long a repeatable request waits for the answer of an endpoint that has begun to drain: it may have
+    /// died without a word.
+    pub drain_patience: Duration,
     /// Tries of one request that reached an endpoint and got nothing back.
     pub tries_max: u32,
     /// Of a request's body, kept to send it again; a longer one is sent once.
@@ -48,6 +51,7 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(60),
             hold_timeout: Duration::from_secs(5),
             held_max: 1024,
+            drain_patience: Duration::from_secs(2),
             tries_max: 5,
             replay_bytes_max: 64 * 1024,
             answer_bytes_whole: 64 * 1024,

@@ -122,7 +122,9 @@ impl Try<'_> {
         let answered = tokio::select! {
             biased;
             answered = sent => answered,
-            () = endpoint.gone.cancelled(), if self.repeatable => return Err(vanished("it is gone".to_owned())),
+            () = endpoint.lost(self.limits.drain_patience), if self.repeatable => {
+                return Err(vanished("it has left".to_owned()));
+            }
         };
         answered.map_err(|mut error| {
             let failure = if error.take_message().is_some() { Failure::NotSent } else { Failure::Vanished };

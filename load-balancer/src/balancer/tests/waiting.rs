@@ -93,6 +93,23 @@ async fn a_get_does_not_wait_for_an_endpoint_that_no_longer_exists() {
 }
 
 #[tokio::test]
+async fn a_get_waits_only_a_while_for_an_endpoint_that_drains_and_a_post_until_its_end() {
+    let (silent, echo) = (Endpoint::start(Manner::Wait).await, Endpoint::start(Manner::Echo).await);
+    let handle = start(Limits { drain_patience: Duration::from_millis(50), ..Limits::default() });
+    let address = handle.http_address();
+    handle.apply(&table(&[(silent.address, true)]));
+    let waiting = tokio::spawn(get(address, "/"));
+    let post =
+        tokio::spawn(async move { Client::connect(address).await.send(request("POST", "/", "")).await });
+    until("the silent one has both", || silent.seen() == 2).await;
+    handle.apply(&table(&[(silent.address, false), (echo.address, true)]));
+    assert!(waiting.await.expect("an answer").1.starts_with(&echo.address.to_string()));
+    assert!(!post.is_finished());
+    silent.permits.add_permits(2);
+    assert!(post.await.expect("an answer").status().is_success());
+}
+
+#[tokio::test]
 async fn shutting_down_lets_requests_finish_and_keeps_the_deadline() {
     let slow = Endpoint::start(Manner::Wait).await;
     for finishes in [true, false] {
