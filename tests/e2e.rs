@@ -12,6 +12,7 @@ mod e2e {
     pub(crate) mod shop;
 
     mod containers;
+    mod documentation;
     mod faults;
     mod lifecycle;
     mod mistakes;

@@ -79,6 +79,11 @@ impl Cluster {
         &self.slot.cluster
     }
 
+    /// The cluster's range of addresses.
+    pub(crate) fn cidr(&self) -> &str {
+        &self.slot.cidr
+    }
+
     /// The loopback address of the API and the front.
     pub(crate) fn address(&self) -> std::net::Ipv4Addr {
         self.slot.address

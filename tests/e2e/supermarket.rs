@@ -6,8 +6,8 @@ use super::cluster::{Cluster, binaries, binary, done, may_run};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Packs the images and applies the manifest; returns when everything is Ready.
-fn open(cluster: &Cluster) {
+/// Packs the supermarket's images.
+pub(crate) fn pack_images(cluster: &Cluster) {
     let mut images = Command::new(format!("{ROOT}/examples/supermarket/images.sh"));
     let template = cluster.command(&[]);
     images
@@ -15,6 +15,11 @@ fn open(cluster: &Cluster) {
         .envs(template.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let packed = done(&mut images);
     assert_eq!(packed.code, 0, "{}{}", packed.stdout, packed.stderr);
+}
+
+/// Packs the images and applies the manifest; returns when everything is Ready.
+fn open(cluster: &Cluster) {
+    pack_images(cluster);
     cluster.ok(&["apply", "-f", &format!("{ROOT}/examples/supermarket/supermarket.yaml")]);
     cluster.wait_ready("app=database", 1);
     cluster.wait_ready("app=inventory", 2);
