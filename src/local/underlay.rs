@@ -86,6 +86,13 @@ impl Underlay {
             self.create_node(number, &node, config, bridge, mtu)
                 .with_context(|| format!("cannot make the network of {}", node.name))?;
         }
+        // The first packet of a node must not be lost: it would be sent again only after a second.
+        let ports = (1..=config.nodes).map(|number| self.names.veth(number));
+        for name in ports.chain([self.names.bridge()]).collect::<Vec<_>>() {
+            if !link::wait_until_operational(&mut self.socket, &name)? {
+                bail!("the interface {name} does not come up");
+            }
+        }
         Ok(())
     }
 

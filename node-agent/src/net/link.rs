@@ -5,13 +5,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use rtnetlink::packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
 };
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
@@ -30,6 +31,10 @@ const NLM_F_REPLACE: u16 = 0x100;
 const PROTOCOL: RouteProtocol = RouteProtocol::Other(77);
 /// The loopback device is the first of every namespace.
 pub const LOOPBACK_INDEX: u32 = 1;
+
+/// The link watch comes at most once a second when many links change at the same time.
+const OPERATIONAL_CHECKS_MAX: u32 = 1000;
+const OPERATIONAL_CHECK_PAUSE: Duration = Duration::from_millis(1);
 
 /// A hardware address.
 pub type Mac = [u8; 6];
@@ -78,6 +83,8 @@ pub struct Link {
     pub alias: String,
     /// Bytes.
     pub mtu: u32,
+    /// Whether it carries packets: it is up, its other end is up, and its queue has been started.
+    pub operational: bool,
 }
 
 /// One route of the main table as the kernel lists it.
@@ -223,6 +230,20 @@ pub fn find_link(socket: &mut Socket, name: &str) -> Result<Option<Link>, Netlin
     }
 }
 
+/// Waits until the link carries packets; returns whether it does. The end of a pair that was brought up first starts
+/// its queue only when the kernel's link watch comes round, and until then drops everything: a first
+/// question to DNS would be lost, and asked again only after seconds. Looking at the link hurries the link watch
+/// (since Linux 6.8; before, it comes within milliseconds).
+pub fn wait_until_operational(socket: &mut Socket, name: &str) -> Result<bool, NetlinkError> {
+    for _ in 0..OPERATIONAL_CHECKS_MAX {
+        if find_link(socket, name)?.is_some_and(|link| link.operational) {
+            return Ok(true);
+        }
+        std::thread::sleep(OPERATIONAL_CHECK_PAUSE);
+    }
+    Ok(false)
+}
+
 /// The index of the link that has this address.
 pub fn link_with_address(socket: &mut Socket, address: Ipv4Addr) -> Result<Option<u32>, NetlinkError> {
     let mut request = AddressMessage::default();
@@ -318,7 +339,13 @@ fn decode(bytes: &[u8]) -> Result<Option<RouteNetlinkMessage>, NetlinkError> {
 
 fn read_link(message: RouteNetlinkMessage) -> Option<Link> {
     let RouteNetlinkMessage::NewLink(message) = message else { return None };
-    let mut link = Link { index: message.header.index, name: String::new(), alias: String::new(), mtu: 0 };
+    let mut link = Link {
+        index: message.header.index,
+        name: String::new(),
+        alias: String::new(),
+        mtu: 0,
+        operational: false,
+    };
     for attribute in message.attributes {
         if let LinkAttribute::IfName(name) = attribute {
             link.name = name;
@@ -326,6 +353,8 @@ fn read_link(message: RouteNetlinkMessage) -> Option<Link> {
             link.alias = alias;
         } else if let LinkAttribute::Mtu(mtu) = attribute {
             link.mtu = mtu;
+        } else if let LinkAttribute::OperState(state) = attribute {
+            link.operational = state == State::Up;
         }
     }
     Some(link)

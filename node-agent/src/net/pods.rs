@@ -119,20 +119,26 @@ impl PodNetwork {
     /// Gives both ends their addresses, neighbours and routes.
     fn wire(&mut self, ip: Ipv4Addr, netns: BorrowedFd<'_>) -> Result<(), NetError> {
         let gateway = self.config.gateway();
-        in_netns(netns, || wire_pod(ip, gateway)).and_then(|inside| inside).map_err(kernel("wire", ip))?;
         let name = interface_name(ip);
-        let near = link::find_link(&mut self.socket, &name).map_err(kernel("find", &name))?;
-        let index = near.map(|link| link.index).ok_or_else(|| {
-            let source = Errno::ENODEV.into();
-            kernel("find", &name)(NetlinkError::Refused { index: 0, source })
-        })?;
+        let index = self.index_of(&name).map_err(kernel("find", &name))?;
         // A pod that reaches itself through its service must not be told of a shorter way.
         set_sysctl(&format!("ipv4/conf/{name}/send_redirects"), "0")?;
         let mut requests = Requests::new();
         requests.set_up(index);
         requests.set_neighbour(index, ip, pod_mac(ip));
         requests.set_route(Ipv4Net::from(ip), Via::Device { index, source: Some(gateway) });
-        requests.send(&mut self.socket).map_err(kernel("route", ip))
+        requests.send(&mut self.socket).map_err(kernel("route", ip))?;
+        in_netns(netns, || wire_pod(ip, gateway)).and_then(|inside| inside).map_err(kernel("wire", ip))?;
+        if !link::wait_until_operational(&mut self.socket, &name).map_err(kernel("look at", &name))? {
+            tracing::warn!(%name, %ip, "the pod's interface does not come up; going on without");
+        }
+        Ok(())
+    }
+
+    fn index_of(&mut self, name: &str) -> Result<u32, NetlinkError> {
+        let found = link::find_link(&mut self.socket, name)?;
+        let missing = || NetlinkError::Refused { index: 0, source: Errno::ENODEV.into() };
+        found.map(|link| link.index).ok_or_else(missing)
     }
 
     fn adopt(&mut self, owner: &str, ip: Ipv4Addr) -> Result<(), NetError> {

@@ -148,7 +148,8 @@ fn a_service_address_leads_to_every_ready_endpoint_and_to_no_other() {
     apply(&world, &table(4, false, vec![shop(&[], "TCP")]));
     let refused = client.run(|| greeting((SERVICE, 80))).expect_err("nobody is ready");
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
-    let gone = proto::ServiceTable { generation: 5, removed: vec!["default/shop".to_owned()], ..Default::default() };
+    let gone =
+        proto::ServiceTable { generation: 5, removed: vec!["default/shop".to_owned()], ..Default::default() };
     apply(&world, &gone);
     let ruleset = world.ruleset(0);
     assert!(!ruleset.contains("shop") && !ruleset.contains("10.166.0.20"), "{ruleset}");
@@ -203,7 +204,8 @@ fn what_leaves_the_cluster_bears_the_nodes_address() {
     let pod = world.pod(1);
     let listener = world.outside(|| TcpListener::bind("10.164.0.1:80")).expect("listens");
     let seen = std::thread::spawn(move || listener.accept().expect("accepted").1.ip().to_string());
-    pod.run(|| TcpStream::connect_timeout(&"10.164.0.1:80".parse().expect("an address"), PATIENCE)).expect("reached");
+    pod.run(|| TcpStream::connect_timeout(&"10.164.0.1:80".parse().expect("an address"), PATIENCE))
+        .expect("reached");
     assert_eq!(seen.join().expect("accepted"), world.config(1).node_ip.to_string());
 }
 

@@ -18,14 +18,18 @@ fn an_empty_batch_is_known_as_such() {
 fn a_table_is_named_after_the_family() {
     let mut batch = Batch::new("t");
     batch.add_table();
-    let expected = [&[NFPROTO_IPV4, 0, 0, 0][..], &[6, 0, 1, 0, b't', 0, 0, 0], &[8, 0, 2, 0, 0, 0, 0, 0]].concat();
+    let expected =
+        [&[NFPROTO_IPV4, 0, 0, 0][..], &[6, 0, 1, 0, b't', 0, 0, 0], &[8, 0, 2, 0, 0, 0, 0, 0]].concat();
     assert_eq!(last(&batch), expected);
 }
 
 #[test]
 fn a_verdict_element_names_its_chain() {
     let mut batch = Batch::new("t");
-    let element = Element { key: key_of(&[&[6], &80u16.to_be_bytes()]), value: ElementValue::Verdict(Verdict::Goto("c".to_owned())) };
+    let element = Element {
+        key: key_of(&[&[6], &80u16.to_be_bytes()]),
+        value: ElementValue::Verdict(Verdict::Goto("c".to_owned())),
+    };
     batch.add_elements("m", &[element]);
     let bytes = last(&batch);
     let has = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
@@ -37,7 +41,8 @@ fn a_verdict_element_names_its_chain() {
 fn many_elements_take_several_messages_each_below_the_limit() {
     let mut batch = Batch::new("t");
     let goto = || Verdict::Goto("x".repeat(200));
-    let element = |number: u32| Element { key: number.to_be_bytes().to_vec(), value: ElementValue::Verdict(goto()) };
+    let element =
+        |number: u32| Element { key: number.to_be_bytes().to_vec(), value: ElementValue::Verdict(goto()) };
     batch.add_elements("m", &(0..1000).map(element).collect::<Vec<_>>());
     assert_eq!(batch.messages.len(), 1 + 5);
     assert!(batch.messages.iter().all(|message| message.len() < usize::from(u16::MAX)));

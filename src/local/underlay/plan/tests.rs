@@ -1,7 +1,7 @@
 use super::*;
 
 fn link(index: u32, name: &str, alias: &str) -> Link {
-    Link { index, name: name.to_owned(), alias: alias.to_owned(), mtu: 1400 }
+    Link { index, name: name.to_owned(), alias: alias.to_owned(), mtu: 1400, operational: true }
 }
 
 fn route(destination: &str, device: Option<u32>, ours: bool) -> Route {

@@ -60,7 +60,10 @@ fn what_is_no_question_gets_a_format_error_or_nothing() {
     assert!(matches!(resolver().step(&garbled[..11]), Step::Ignore));
     let mut echo = question("crowd.default.svc.cluster.local.");
     echo[2] |= 0x80;
-    assert!(matches!(resolver().step(&echo), Step::Ignore), "two servers must not talk to each other for ever");
+    assert!(
+        matches!(resolver().step(&echo), Step::Ignore),
+        "two servers must not talk to each other for ever"
+    );
 }
 
 #[test]

@@ -97,7 +97,10 @@ fn a_port_has_a_service_record_whose_target_has_an_address() {
 fn addresses_of_the_cluster_lead_back_to_names() {
     let zone = market();
     assert_eq!(said(&zone, "20.0.66.10.in-addr.arpa.", RecordType::PTR), ["shop.default.svc.cluster.local."]);
-    assert_eq!(said(&zone, "2.1.65.10.in-addr.arpa.", RecordType::PTR), ["db-0.db.default.svc.cluster.local."]);
+    assert_eq!(
+        said(&zone, "2.1.65.10.in-addr.arpa.", RecordType::PTR),
+        ["db-0.db.default.svc.cluster.local."]
+    );
     assert_eq!(ask(&zone, "9.9.65.10.in-addr.arpa.", RecordType::PTR), Answer::NoSuchName);
     assert_eq!(ask(&zone, "1.1.1.1.in-addr.arpa.", RecordType::PTR), Answer::NotOurs);
 }

@@ -7,7 +7,13 @@ fn endpoint(last: u8, ready: bool) -> proto::Endpoint {
 }
 
 fn service(name: &str, ip: &str, node_port: u32, endpoints: Vec<proto::Endpoint>) -> proto::Service {
-    let port = proto::ServicePort { protocol: "TCP".to_owned(), port: 80, node_port, endpoints, ..Default::default() };
+    let port = proto::ServicePort {
+        protocol: "TCP".to_owned(),
+        port: 80,
+        node_port,
+        endpoints,
+        ..Default::default()
+    };
     proto::Service {
         namespace: "default".to_owned(),
         name: name.to_owned(),
@@ -32,7 +38,8 @@ fn touched(names: &[&str]) -> BTreeSet<String> {
 #[test]
 fn only_endpoints_that_may_get_new_connections_are_backends() {
     let leaving = proto::Endpoint { terminating: true, ..endpoint(4, true) };
-    let endpoints = vec![endpoint(3, true), endpoint(2, true), endpoint(5, false), leaving, endpoint(3, true)];
+    let endpoints =
+        vec![endpoint(3, true), endpoint(2, true), endpoint(5, false), leaving, endpoint(3, true)];
     let all = compute_frontends(&service("shop", "10.66.0.20", 0, endpoints.clone()), &BTreeSet::new());
     assert_eq!(all[&cluster(20)].backends, backends(&[2, 3]));
     let down = BTreeSet::from([Ipv4Addr::new(10, 65, 1, 2)]);
@@ -52,7 +59,12 @@ fn a_headless_service_has_no_frontend_and_a_node_port_is_one_more() {
 #[test]
 fn what_cannot_be_read_is_left_out() {
     let mut odd = service("odd", "10.66.0.20", 70_000, vec![endpoint(2, true)]);
-    odd.ports[0].endpoints.push(proto::Endpoint { ip: "fd00::1".to_owned(), port: 1, ready: true, ..Default::default() });
+    odd.ports[0].endpoints.push(proto::Endpoint {
+        ip: "fd00::1".to_owned(),
+        port: 1,
+        ready: true,
+        ..Default::default()
+    });
     odd.ports.push(proto::ServicePort { protocol: "SCTP".to_owned(), port: 81, ..Default::default() });
     let frontends = compute_frontends(&odd, &BTreeSet::new());
     assert_eq!(frontends.keys().collect::<Vec<_>>(), [&cluster(20)]);
@@ -70,7 +82,10 @@ fn a_change_of_endpoints_changes_one_chain() {
         compute_changes(&installed, &wanted, &touched(&["shop"])),
         [Change::SetBackends(cluster(20), rule)]
     );
-    assert_eq!(compute_changes(&installed, &Installed::new(), &touched(&["shop"])), [Change::Remove(cluster(20))]);
+    assert_eq!(
+        compute_changes(&installed, &Installed::new(), &touched(&["shop"])),
+        [Change::Remove(cluster(20))]
+    );
 }
 
 #[test]
