@@ -95,7 +95,7 @@ fn memberships(user: &str, group: &str) -> Vec<u32> {
     lines.filter(member).filter_map(|fields| number(&fields, 2)).collect()
 }
 
-fn entry<'a>(file: &'a str, matches: impl Fn(&[&str]) -> bool) -> Option<Vec<&'a str>> {
+fn entry(file: &str, matches: impl Fn(&[&str]) -> bool) -> Option<Vec<&str>> {
     file.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| matches(fields))
 }
 

@@ -33,6 +33,7 @@ const RETRIES_MAX: u32 = 1000;
 
 /// What went wrong with a control group.
 #[derive(Debug, thiserror::Error)]
+#[expect(clippy::error_impl_error, reason = "read with its module: `cgroup::Error`, as `io::Error`")]
 pub enum Error {
     /// Not made.
     #[error("cannot create cgroup {path}")]

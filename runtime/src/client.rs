@@ -20,6 +20,7 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why a request got no good answer.
 #[derive(Debug, thiserror::Error)]
+#[expect(clippy::error_impl_error, reason = "read with its module: `client::Error`, as `io::Error`")]
 pub enum Error {
     /// Nobody listens there.
     #[error("cannot reach the launcher at {path:?}")]
@@ -66,10 +67,8 @@ impl Client {
 
     /// Makes the namespaces of a group. Its network is empty: the caller wires it through [`Sandbox::netns_path`].
     pub fn create_sandbox(&mut self, spec: &SandboxSpec) -> Result<Sandbox, Error> {
-        match self.ask(&Request::CreateSandbox(spec.clone()))? {
-            Reply::Sandbox(sandbox) => Ok(sandbox),
-            other => Err(refused(other)),
-        }
+        let reply = self.ask(&Request::CreateSandbox(Box::new(spec.clone())))?;
+        if let Reply::Sandbox(sandbox) = reply { Ok(sandbox) } else { Err(refused(reply)) }
     }
 
     /// Ends a sandbox whose containers are all removed, and its cgroup.
@@ -79,10 +78,8 @@ impl Client {
 
     /// Starts a container; returns when its program has been executed.
     pub fn start(&mut self, spec: ContainerSpec) -> Result<Started, Error> {
-        match self.ask(&Request::Start(Box::new(spec)))? {
-            Reply::Started(started) => Ok(started),
-            other => Err(refused(other)),
-        }
+        let reply = self.ask(&Request::Start(Box::new(spec)))?;
+        if let Reply::Started(started) = reply { Ok(started) } else { Err(refused(reply)) }
     }
 
     /// Sends a signal to a container's first process. `SIGKILL` ends every process inside, without exception.
@@ -97,18 +94,14 @@ impl Client {
 
     /// Everything that is not removed.
     pub fn list(&mut self) -> Result<Listing, Error> {
-        match self.ask(&Request::List)? {
-            Reply::Listing(listing) => Ok(listing),
-            other => Err(refused(other)),
-        }
+        let reply = self.ask(&Request::List)?;
+        if let Reply::Listing(listing) = reply { Ok(listing) } else { Err(refused(reply)) }
     }
 
     /// What a running container uses.
     pub fn stats(&mut self, id: &str) -> Result<Stats, Error> {
-        match self.ask(&Request::Stats { id: id.into() })? {
-            Reply::Stats(stats) => Ok(stats),
-            other => Err(refused(other)),
-        }
+        let reply = self.ask(&Request::Stats { id: id.into() })?;
+        if let Reply::Stats(stats) = reply { Ok(stats) } else { Err(refused(reply)) }
     }
 
     /// Runs one more process in a container. With `spec.terminal` the given descriptors are ignored and
@@ -139,10 +132,8 @@ impl Client {
     }
 
     fn ask_done(&mut self, request: &Request) -> Result<(), Error> {
-        match self.ask(request)? {
-            Reply::Done => Ok(()),
-            other => Err(refused(other)),
-        }
+        let reply = self.ask(request)?;
+        if let Reply::Done = reply { Ok(()) } else { Err(refused(reply)) }
     }
 }
 
@@ -157,10 +148,8 @@ impl Events {
     pub fn connect(socket: &Path) -> Result<Self, Error> {
         let stream = connect(socket)?;
         wire::send(&stream, &Request::Subscribe, &[])?;
-        match wire::receive(&stream)?.0 {
-            Reply::Done => Ok(Self { stream }),
-            other => Err(refused(other)),
-        }
+        let reply = wire::receive(&stream)?.0;
+        if let Reply::Done = reply { Ok(Self { stream }) } else { Err(refused(reply)) }
     }
 
     /// The next event. Blocks until there is one: wait for [`AsFd::as_fd`] to be readable first, or use a thread.

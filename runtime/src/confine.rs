@@ -158,14 +158,13 @@ fn execute(plan: &ProcessPlan, env: &[String]) -> Failure {
     for candidate in candidates(&command, env) {
         let Ok(path) = CString::new(candidate) else { continue };
         let Err(errno) = execve(&path, &args, &environment);
-        match errno {
-            // The file itself may be there, and what it asks for to interpret it may not.
-            Errno::ENOENT if access(path.as_c_str(), AccessFlags::F_OK).is_ok() => {
-                return Failure::CommandNotExecutable { command, errno: errno as i32 };
-            }
-            Errno::ENOENT | Errno::ENOTDIR => {}
-            Errno::EACCES => refused = errno,
-            _ => return Failure::CommandNotExecutable { command, errno: errno as i32 },
+        // The file itself may be there, and what it asks for to interpret it may not.
+        let absent = matches!(errno, Errno::ENOENT | Errno::ENOTDIR)
+            && access(path.as_c_str(), AccessFlags::F_OK).is_err();
+        if errno == Errno::EACCES {
+            refused = errno;
+        } else if !absent {
+            return Failure::CommandNotExecutable { command, errno: errno as i32 };
         }
     }
     if refused == Errno::ENOENT {

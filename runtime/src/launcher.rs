@@ -57,6 +57,7 @@ pub struct Config {
 
 /// Why a launcher could not start or go on.
 #[derive(Debug, thiserror::Error)]
+#[expect(clippy::error_impl_error, reason = "read with its module: `launcher::Error`, as `io::Error`")]
 pub enum Error {
     /// It forks, and nothing forks in a process that has threads.
     #[error("the launcher's process has {threads} threads; it must be started as the only one")]
@@ -378,7 +379,7 @@ impl Launcher {
     fn answer(&mut self, asker: u64, request: Request, fds: Vec<OwnedFd>) -> Option<Reply> {
         let answered = match request {
             Request::CreateSandbox(spec) => {
-                self.create_sandbox(spec).map(|sandbox| Some(Reply::Sandbox(sandbox)))
+                self.create_sandbox(*spec).map(|sandbox| Some(Reply::Sandbox(sandbox)))
             }
             Request::RemoveSandbox { id } => self.remove_sandbox(asker, &id).map(|()| None),
             Request::Start(spec) => self.start(asker, *spec).map(|()| None),

@@ -96,6 +96,8 @@ pub struct ContainerSpec {
     pub sandbox: String,
     /// The OCI runtime spec. Start from [`crate::defaults::spec`]. `root.path` and the namespaces are ignored:
     /// the root comes from `lower_dirs`, and every container has its own pid, mount and cgroup namespaces.
+    /// `process.user.username`, if set, wins over the numbers: a user as an image names it (`name`, `name:group`,
+    /// `1000:1000`), looked up in the container's own `/etc/passwd` and `/etc/group`.
     pub spec: Spec,
     /// Unpacked image layers, topmost first; at least one.
     pub lower_dirs: Vec<PathBuf>,
@@ -349,7 +351,7 @@ fn errno_text(errno: i32) -> &'static str {
 /// A request, as the client frames it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Request {
-    CreateSandbox(SandboxSpec),
+    CreateSandbox(Box<SandboxSpec>),
     RemoveSandbox { id: String },
     Start(Box<ContainerSpec>),
     Signal { id: String, signal: i32 },

@@ -127,17 +127,22 @@ fn comparison(argument: &LinuxSeccompArg) -> Result<ScmpArgCompare, Failure> {
     Ok(ScmpArgCompare::new(index, operator, datum))
 }
 
+/// The architectures that we can filter for.
+const ARCHITECTURES: [(Arch, ScmpArch); 7] = [
+    (Arch::ScmpArchNative, ScmpArch::Native),
+    (Arch::ScmpArchX86, ScmpArch::X86),
+    (Arch::ScmpArchX86_64, ScmpArch::X8664),
+    (Arch::ScmpArchX32, ScmpArch::X32),
+    (Arch::ScmpArchArm, ScmpArch::Arm),
+    (Arch::ScmpArchAarch64, ScmpArch::Aarch64),
+    (Arch::ScmpArchRiscv64, ScmpArch::Riscv64),
+];
+
 fn architecture(arch: Arch) -> Result<ScmpArch, Failure> {
-    match arch {
-        Arch::ScmpArchNative => Ok(ScmpArch::Native),
-        Arch::ScmpArchX86 => Ok(ScmpArch::X86),
-        Arch::ScmpArchX86_64 => Ok(ScmpArch::X8664),
-        Arch::ScmpArchX32 => Ok(ScmpArch::X32),
-        Arch::ScmpArchArm => Ok(ScmpArch::Arm),
-        Arch::ScmpArchAarch64 => Ok(ScmpArch::Aarch64),
-        Arch::ScmpArchRiscv64 => Ok(ScmpArch::Riscv64),
-        other => Err(bad("linux.seccomp.architectures", &format!("{other} is not supported"))),
-    }
+    let known = ARCHITECTURES.into_iter().find(|(known, _)| *known == arch);
+    known
+        .map(|(_, arch)| arch)
+        .ok_or_else(|| bad("linux.seccomp.architectures", &format!("{arch} is not supported")))
 }
 
 fn bad(field: &str, reason: &str) -> Failure {

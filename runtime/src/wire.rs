@@ -16,6 +16,7 @@ pub(crate) const FDS_MAX: usize = 4;
 
 /// What can be wrong with a frame.
 #[derive(Debug, thiserror::Error)]
+#[expect(clippy::error_impl_error, reason = "read with its module: `wire::Error`, as `io::Error`")]
 pub enum Error {
     /// The other side closed the socket.
     #[error("the other side closed the connection")]

@@ -3,6 +3,8 @@
 //! No test harness of its own threads: this program is its own launcher (`containers launcher …`), and a launcher
 //! must be a process with one thread. Arguments that are no options choose tests by a part of their names.
 
+#![expect(clippy::print_stdout, reason = "what it prints is its report")]
+
 use std::process::ExitCode;
 use std::time::Instant;
 

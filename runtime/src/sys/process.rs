@@ -38,10 +38,10 @@ pub(crate) fn spawn(
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = u64::from(namespaces.bits().cast_unsigned()) | libc::CLONE_PIDFD.cast_unsigned() as u64;
     args.pidfd = (&raw mut pidfd) as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
+    args.exit_signal = libc::SIGCHLD.unsigned_abs().into();
     if let Some(cgroup) = cgroup {
         args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = cgroup.as_raw_fd() as u64;
+        args.cgroup = cgroup.as_raw_fd().unsigned_abs().into();
     }
     // SAFETY: args outlives the call and its size is given; no stack is passed, so this behaves like fork(2): the
     // child has its own copy of all memory. There is one thread, so no lock can be held by a thread that is gone.

@@ -7,6 +7,9 @@ use runtime::protocol::{ContainerState, Event, Failure, LogSpec};
 use crate::Test;
 use crate::house::{House, sandbox_spec, wait_for};
 
+/// More than are ever started in one breath by an agent.
+const MANY: usize = 60;
+
 pub(crate) const TESTS: &[Test] = &[
     (
         "a_container_runs_says_its_lines_and_exits_with_its_code",
@@ -28,6 +31,10 @@ pub(crate) const TESTS: &[Test] = &[
         a_removed_container_leaves_nothing_and_its_id_is_free,
     ),
     ("an_id_is_used_once_and_a_used_sandbox_stays", an_id_is_used_once_and_a_used_sandbox_stays),
+    (
+        "many_containers_at_once_start_and_end_each_for_itself",
+        many_containers_at_once_start_and_end_each_for_itself,
+    ),
 ];
 
 fn a_container_runs_says_its_lines_and_exits_with_its_code() {
@@ -173,5 +180,35 @@ fn an_id_is_used_once_and_a_used_sandbox_stays() {
     assert!(matches!(refused.failure(), Some(Failure::InUse { .. })));
     let refused = house.client.create_sandbox(&sandbox_spec("pod")).expect_err("the id is taken");
     assert!(matches!(refused.failure(), Some(Failure::AlreadyExists { .. })));
+    house.end();
+}
+
+fn many_containers_at_once_start_and_end_each_for_itself() {
+    let mut house = House::new();
+    let specs: Vec<_> =
+        (0..MANY).map(|number| house.shell(&format!("m{number}"), &format!("exit {number}"))).collect();
+    let socket = &house.socket();
+    std::thread::scope(|scope| {
+        for share in specs.chunks(MANY / 6) {
+            scope.spawn(move || {
+                let mut client = runtime::client::Client::connect(socket).expect("it listens");
+                for spec in share {
+                    client.start(spec.clone()).expect("starts");
+                }
+            });
+        }
+    });
+    for number in 0..MANY {
+        assert_eq!(house.await_exit(&format!("m{number}")).code, i32::try_from(number).expect("is small"));
+    }
+    std::thread::scope(|scope| {
+        for share in specs.chunks(MANY / 6) {
+            scope.spawn(move || {
+                let mut client = runtime::client::Client::connect(socket).expect("it listens");
+                share.iter().for_each(|spec| client.remove(&spec.id).expect("it has ended"));
+            });
+        }
+    });
+    assert!(house.client.list().expect("answers").containers.is_empty());
     house.end();
 }
