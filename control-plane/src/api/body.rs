@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 use super::query::FieldValidation;
 use crate::registry::{Reason, Status};
 
+mod protobuf;
+
 /// How large a request's body may be; Kubernetes' own limit.
 pub(super) const BODY_MAX_BYTES: usize = 3 * 1024 * 1024;
 /// How long a caller may take to send it.
@@ -38,11 +40,13 @@ pub(super) fn media_type(headers: &HeaderMap) -> String {
     if media.is_empty() { "application/json".to_owned() } else { media }
 }
 
-/// A body as a JSON value, of JSON or YAML.
+/// A body as a JSON value, of JSON, YAML or Kubernetes' protobuf.
 pub(super) fn value(media: &str, body: &[u8]) -> Result<Value, Status> {
     match media {
         "application/json" | "text/json" => json(body),
         "application/yaml" | "application/x-yaml" | "text/yaml" => yaml(body),
+        "application/vnd.kubernetes.protobuf" => protobuf::value(body)
+            .map_err(|error| Status::new(Reason::UnsupportedMediaType, error.to_string())),
         _ => Err(unsupported(media)),
     }
 }
@@ -64,22 +68,25 @@ pub(super) fn yaml(body: &[u8]) -> Result<Value, Status> {
         .map_err(|error| Status::bad_request(format!("the body is not YAML: {error}")))
 }
 
-pub(super) fn unsupported(media: &str) -> Status {
-    let message = match media {
-        "application/vnd.kubernetes.protobuf" => {
-            "bodies in protobuf are not read here; send JSON (kubectl: `create --dry-run=client -o yaml | kubectl apply -f -`)".to_owned()
-        }
-        _ => format!("the body of the request was in an unknown format: {media}; send application/json or application/yaml"),
-    };
+fn unsupported(media: &str) -> Status {
+    let message = format!(
+        "the body of the request was in an unknown format: {media}; send application/json or application/yaml"
+    );
     Status::new(Reason::UnsupportedMediaType, message)
 }
 
 /// Deals with fields that the schema does not know: refuses them all at once if the caller is strict; else takes
 /// them out and says so, unless the caller does not care.
-pub(super) fn drop_unknown_fields(object: &mut Object, validation: FieldValidation) -> Result<Vec<String>, Status> {
+pub(super) fn drop_unknown_fields(
+    object: &mut Object,
+    validation: FieldValidation,
+) -> Result<Vec<String>, Status> {
     let errors = manifests::validate::check_shape(object);
-    let unknown: Vec<FieldPath> =
-        errors.into_iter().filter(|error| error.reason == FieldReason::UnknownField).map(|error| error.path).collect();
+    let unknown: Vec<FieldPath> = errors
+        .into_iter()
+        .filter(|error| error.reason == FieldReason::UnknownField)
+        .map(|error| error.path)
+        .collect();
     let told: Vec<String> = unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
     if validation == FieldValidation::Strict && !told.is_empty() {
         return Err(Status::bad_request(format!("strict decoding error: {}", told.join(", "))));
@@ -109,7 +116,8 @@ fn remove(map: &mut Map<String, Value>, path: &FieldPath) {
 
 /// What of an object is accepted and not acted on, for the caller to be told; each field once.
 pub(super) fn not_acted_on(object: &Object) -> Vec<String> {
-    let mut warnings: Vec<String> = manifests::effect::not_acted_on(object).iter().map(ToString::to_string).collect();
+    let mut warnings: Vec<String> =
+        manifests::effect::not_acted_on(object).iter().map(ToString::to_string).collect();
     warnings.dedup();
     warnings
 }

@@ -31,7 +31,8 @@ pub(super) fn v2(headers: &HeaderMap) -> Response<Body> {
 }
 
 fn document() -> Value {
-    let paths: Map<String, Value> = Kind::ALL.into_iter().map(|kind| (path_of(kind), path_item(kind))).collect();
+    let paths: Map<String, Value> =
+        Kind::ALL.into_iter().map(|kind| (path_of(kind), path_item(kind))).collect();
     json!({
         "swagger": "2.0",
         "info": {"title": "minikube-ish", "version": env!("CARGO_PKG_VERSION")},

@@ -71,7 +71,10 @@ fn session(call: &Call, key: &Key, kind: Session) -> Result<SessionRequest, Stat
     let pod = pod(call, key)?;
     let node = pod.str_at(&["spec", "nodeName"]).filter(|node| !node.is_empty());
     let Some(node) = node else {
-        return Err(Status::bad_request(format!("pod {} has no node yet: it waits to be scheduled", key.name)));
+        return Err(Status::bad_request(format!(
+            "pod {} has no node yet: it waits to be scheduled",
+            key.name
+        )));
     };
     let pod = proto::PodRef {
         namespace: key.namespace.to_string(),
@@ -103,7 +106,9 @@ fn choose(pod: &Object, asked: &str) -> Result<String, Status> {
     if !asked.is_empty() {
         return match all.iter().any(|name| name == asked) {
             true => Ok(asked.to_owned()),
-            false => Err(Status::bad_request(format!("container {asked} is not valid for pod {}", pod.name()))),
+            false => {
+                Err(Status::bad_request(format!("container {asked} is not valid for pod {}", pod.name())))
+            }
         };
     }
     let annotated = pod.annotation(DEFAULT_CONTAINER).filter(|name| main.iter().any(|other| other == name));

@@ -24,10 +24,8 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) fn founded() -> Self {
-        let settings = Settings {
-            service_cidr: "10.96.0.0/27".parse().expect("a range"),
-            node_ports: 30_000..=30_007,
-        };
+        let settings =
+            Settings { service_cidr: "10.96.0.0/27".parse().expect("a range"), node_ports: 30_000..=30_007 };
         let now = "2026-01-01T00:00:00Z".parse().expect("a time");
         let mut cluster = Self { state: State::new(), now, random: SmallRng::seed_from_u64(5), settings };
         for change in founding() {
@@ -63,14 +61,16 @@ impl Cluster {
         self.create(node("n0"));
         let pod = self.create(pod("p0"));
         let key = pod.key().clone();
-        self.apply(Change::Bind { pod: key.clone(), uid: Arc::clone(pod.uid()), node: "n0".into() }).expect("bound");
+        self.apply(Change::Bind { pod: key.clone(), uid: Arc::clone(pod.uid()), node: "n0".into() })
+            .expect("bound");
         key
     }
 }
 
 pub(super) fn pod(name: &str) -> Object {
     let mut object = Object::new(Kind::Pod, "default", name);
-    let container = json!({"name": "c", "image": "i", "resources": {"requests": {"cpu": "400m", "memory": "64Mi"}}});
+    let container =
+        json!({"name": "c", "image": "i", "resources": {"requests": {"cpu": "400m", "memory": "64Mi"}}});
     object.set(&["spec"], json!({"containers": [container]}));
     object
 }
@@ -91,7 +91,13 @@ pub(super) fn service(name: &str, spec: Value) -> Object {
 fn change() -> impl Strategy<Value = Change> {
     let name = || (0..4).prop_map(|n| format!("x{n}"));
     let key = || {
-        let kinds = prop::sample::select(vec![Kind::Pod, Kind::Service, Kind::Node, Kind::Namespace, Kind::ConfigMap]);
+        let kinds = prop::sample::select(vec![
+            Kind::Pod,
+            Kind::Service,
+            Kind::Node,
+            Kind::Namespace,
+            Kind::ConfigMap,
+        ]);
         (kinds, name()).prop_map(|(kind, name)| {
             let namespace = if kind.info().namespaced { "default" } else { "" };
             Key::new(kind, namespace, name)

@@ -160,10 +160,12 @@ async fn no_acknowledged_write_is_lost_to_kill_9() {
     let store = open(folder.path()).await;
     let snapshot = store.snapshot();
     for (name, revision) in &acknowledged {
-        let stored = snapshot.get(&key(name)).unwrap_or_else(|| panic!("{name} was acknowledged and is lost"));
+        let stored =
+            snapshot.get(&key(name)).unwrap_or_else(|| panic!("{name} was acknowledged and is lost"));
         assert_eq!(stored.revision(), *revision);
     }
-    let revisions: std::collections::BTreeSet<u64> = acknowledged.iter().map(|(_, revision)| *revision).collect();
+    let revisions: std::collections::BTreeSet<u64> =
+        acknowledged.iter().map(|(_, revision)| *revision).collect();
     assert_eq!(revisions.len(), acknowledged.len(), "no revision is given twice");
 }
 
@@ -203,7 +205,8 @@ async fn child_with_a_small_disk() {
 
 #[test]
 fn a_full_disk_refuses_writes_and_nothing_else() {
-    let may_mount = Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success());
+    let may_mount =
+        Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success());
     if !may_mount {
         println!("SKIPPED: needs root, to mount a small disk");
         return;
@@ -218,7 +221,11 @@ fn a_full_disk_refuses_writes_and_nothing_else() {
         .output()
         .expect("unshare runs");
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("survived"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && said.contains("survived"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[expect(clippy::disallowed_methods, reason = "the test times its own patience")]

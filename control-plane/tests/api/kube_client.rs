@@ -36,7 +36,10 @@ async fn an_object_lives_from_create_to_delete() {
     let api: Api<ConfigMap> = Api::default_namespaced(served.client(Some(TOKEN)));
     let created = api.create(&PostParams::default(), &config_map("one", "a")).await.expect("created");
     assert!(created.metadata.uid.is_some() && created.metadata.creation_timestamp.is_some());
-    assert_eq!(code(api.create(&PostParams::default(), &config_map("one", "b")).await.expect_err("taken")), 409);
+    assert_eq!(
+        code(api.create(&PostParams::default(), &config_map("one", "b")).await.expect_err("taken")),
+        409
+    );
 
     let mut changed = created.clone();
     changed.data = Some(labels(&[("key", "b")]));
@@ -81,8 +84,10 @@ async fn an_apply_makes_an_object_and_then_changes_it() {
 async fn an_invalid_object_is_refused_with_its_causes() {
     let served = Served::start().await;
     let api: Api<Pod> = Api::default_namespaced(served.client(Some(TOKEN)));
-    let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {"containers": []}})).expect("a Pod");
-    let kube::Error::Api(status) = api.create(&PostParams::default(), &pod).await.expect_err("no containers") else {
+    let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {"containers": []}}))
+        .expect("a Pod");
+    let kube::Error::Api(status) = api.create(&PostParams::default(), &pod).await.expect_err("no containers")
+    else {
         panic!("not an answer of the API")
     };
     assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"));
@@ -93,7 +98,13 @@ async fn an_invalid_object_is_refused_with_its_causes() {
 async fn a_watch_by_label_sees_what_begins_and_stops_to_match() {
     let served = Served::start().await;
     let api: Api<ConfigMap> = Api::default_namespaced(served.client(Some(TOKEN)));
-    let start = api.list(&ListParams::default()).await.expect("a list").metadata.resource_version.expect("a revision");
+    let start = api
+        .list(&ListParams::default())
+        .await
+        .expect("a list")
+        .metadata
+        .resource_version
+        .expect("a revision");
     let params = WatchParams::default().labels("watched=yes");
     let mut events = api.watch(&params, &start).await.expect("a watch").boxed();
     api.create(&PostParams::default(), &config_map("w", "a")).await.expect("created");
@@ -115,7 +126,8 @@ async fn a_watcher_lists_and_follows() {
     let api: Api<ConfigMap> = Api::default_namespaced(served.client(Some(TOKEN)));
     api.create(&PostParams::default(), &config_map("before", "a")).await.expect("created");
     for streaming in [false, true] {
-        let config = if streaming { watcher::Config::default().streaming_lists() } else { watcher::Config::default() };
+        let config =
+            if streaming { watcher::Config::default().streaming_lists() } else { watcher::Config::default() };
         let mut events = watcher(api.clone(), config).boxed();
         let mut next = async || {
             let event = tokio::time::timeout(PATIENCE, events.try_next()).await;
@@ -163,8 +175,30 @@ async fn a_deployment_is_scaled_by_its_scale() {
     let scaled = api.get("payment").await.expect("there");
     assert_eq!(scaled.metadata.generation, Some(2));
 
-    let status = Patch::Merge(json!({"status": {"replicas": 4, "observedGeneration": 2}, "spec": {"replicas": 9}}));
+    let status =
+        Patch::Merge(json!({"status": {"replicas": 4, "observedGeneration": 2}, "spec": {"replicas": 9}}));
     let reported = api.patch_status("payment", &PatchParams::default(), &status).await.expect("reported");
     assert_eq!(reported.spec.replicas, Some(4), "a status write changes the status alone");
     assert_eq!(reported.status.expect("a status").replicas, Some(4));
+}
+
+#[tokio::test]
+async fn commands_speak_both_ways() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let served = Served::start().await;
+    let api: Api<Pod> = Api::default_namespaced(served.client(Some(TOKEN)));
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}});
+    api.create(&PostParams::default(), &serde_json::from_value(pod).expect("a Pod")).await.expect("created");
+    let params = kube::api::AttachParams::interactive_tty().tty(false).stderr(true);
+    let mut process = api.exec("p", ["cat"], &params).await.expect("a session");
+    let (mut stdin, mut stdout) = (process.stdin().expect("stdin"), process.stdout().expect("stdout"));
+    stdin.write_all(b"there and back").await.expect("sent");
+    let mut heard = vec![0_u8; "cat\nthere and back".len()];
+    tokio::time::timeout(PATIENCE, stdout.read_exact(&mut heard)).await.expect("in time").expect("read");
+    assert_eq!(String::from_utf8_lossy(&heard), "cat\nthere and back");
+    stdin.shutdown().await.expect("closed");
+    let ended = process.take_status().expect("a status");
+    let status = tokio::time::timeout(PATIENCE, ended).await.expect("in time").expect("told");
+    assert_eq!(status.status.as_deref(), Some("Success"));
 }

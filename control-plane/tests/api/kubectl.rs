@@ -61,7 +61,11 @@ impl Kubectl<'_> {
 
 /// Runs a test with every kubectl that is here, each against a cluster of its own.
 fn with_each_kubectl(test: impl Fn(&Kubectl<'_>)) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     for binary in KUBECTLS {
         if !std::path::Path::new(binary).try_exists().expect("readable") {
             println!("SKIPPED {binary}: not on this machine");
@@ -111,9 +115,17 @@ fn edits_of_every_kind_reach_the_object() {
         kubectl.ok(&["set", "image", "deployment/payment", "payment=payment:2"]);
         kubectl.ok(&["label", "deployment", "payment", "tier=front"]);
         kubectl.ok(&["annotate", "deployment", "payment", "note=yes"]);
-        kubectl.ok(&["patch", "deployment", "payment", "--type=json", "-p", r#"[{"op":"replace","path":"/spec/replicas","value":3}]"#]);
+        kubectl.ok(&[
+            "patch",
+            "deployment",
+            "payment",
+            "--type=json",
+            "-p",
+            r#"[{"op":"replace","path":"/spec/replicas","value":3}]"#,
+        ]);
         kubectl.ok(&["rollout", "restart", "deployment/payment"]);
-        let all = "jsonpath={.spec.template.spec.containers[0].image} {.metadata.labels.tier} {.spec.replicas}";
+        let all =
+            "jsonpath={.spec.template.spec.containers[0].image} {.metadata.labels.tier} {.spec.replicas}";
         assert_eq!(kubectl.ok(&["get", "deploy", "payment", "-o", all]), "payment:2 front 3");
     });
 }
@@ -164,5 +176,80 @@ fn discovery_explains_and_describes() {
         assert!(kubectl.ok(&["describe", "service", "payment"]).contains("app=payment"));
         assert!(kubectl.ok(&["get", "all"]).contains("service/payment"));
         assert!(kubectl.ok(&["get", "ns", "-o", "name"]).contains("namespace/default"));
+    });
+}
+
+const POD: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec: {containers: [{name: web, image: web}]}
+"#;
+
+/// A pod that is bound to a node, so that it can be spoken to.
+fn bind_web(kubectl: &Kubectl<'_>) {
+    let file = kubectl.file("pod.yaml", POD);
+    kubectl.ok(&["apply", "-f", &file]);
+    let node = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"n"},"status":{"allocatable":{"cpu":"1","memory":"1Gi"}}}"#;
+    let node = kubectl.file("node.json", node);
+    kubectl.ok(&["create", "-f", &node]);
+    let binding = r#"{"apiVersion":"v1","kind":"Binding","metadata":{"name":"web"},"target":{"kind":"Node","name":"n"}}"#;
+    let binding = kubectl.file("binding.json", binding);
+    kubectl.ok(&["create", "--raw", "/api/v1/namespaces/default/pods/web/binding", "-f", &binding]);
+}
+
+#[test]
+fn logs_are_read() {
+    with_each_kubectl(|kubectl| {
+        bind_web(kubectl);
+        assert_eq!(kubectl.ok(&["logs", "web"]), "one\ntwo\n");
+        assert_eq!(kubectl.ok(&["logs", "-f", "web"]), "one\ntwo\n");
+        let refused = kubectl.run(&["logs", "web", "-c", "nobody"]);
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("nobody"));
+    });
+}
+
+#[test]
+fn commands_run_in_a_pod_and_tell_their_exit_code() {
+    with_each_kubectl(|kubectl| {
+        bind_web(kubectl);
+        assert_eq!(kubectl.ok(&["exec", "web", "--", "say", "hello"]), "say hello\n");
+        let failed = kubectl.run(&["exec", "web", "--", "exit", "3"]);
+        assert_eq!(failed.status.code(), Some(3), "{}", String::from_utf8_lossy(&failed.stderr));
+    });
+}
+
+#[test]
+fn a_pod_is_deleted_by_those_who_wait_for_it() {
+    with_each_kubectl(|kubectl| {
+        bind_web(kubectl);
+        kubectl.ok(&["delete", "pod", "web", "--wait=false"]);
+        assert!(
+            kubectl.ok(&["get", "pods"]).contains("Terminating"),
+            "its node has not said that it is gone"
+        );
+        kubectl.ok(&["delete", "pod", "web", "--force", "--grace-period=0"]);
+        assert!(!kubectl.ok(&["get", "pods", "--ignore-not-found"]).contains("web"));
+    });
+}
+
+#[test]
+fn objects_are_created_by_command() {
+    with_each_kubectl(|kubectl| {
+        kubectl.ok(&["create", "namespace", "shop"]);
+        kubectl.ok(&["create", "configmap", "settings", "--from-literal=a=b"]);
+        kubectl.ok(&["create", "secret", "generic", "password", "--from-literal=a=secret"]);
+        kubectl.ok(&["create", "deployment", "web", "--image=web", "--replicas=2", "--port=80"]);
+        kubectl.ok(&["create", "service", "clusterip", "web", "--tcp=80:8080"]);
+        kubectl.ok(&["create", "ingress", "web", "--rule=shop.example/pay*=web:80"]);
+        kubectl.ok(&["expose", "deployment", "web", "--name=exposed", "--port=80"]);
+        kubectl.ok(&["run", "one", "--image=web"]);
+        assert_eq!(kubectl.ok(&["get", "cm", "settings", "-o", "jsonpath={.data.a}"]), "b");
+        assert_eq!(kubectl.ok(&["get", "secret", "password", "-o", "jsonpath={.data.a}"]), "c2VjcmV0");
+        let path = "jsonpath={.spec.replicas} {.spec.template.spec.containers[0].ports[0].containerPort}";
+        assert_eq!(kubectl.ok(&["get", "deploy", "web", "-o", path]), "2 80");
+        let target = "jsonpath={.spec.ports[0].targetPort} {.spec.ports[0].port}";
+        assert_eq!(kubectl.ok(&["get", "svc", "web", "-o", target]), "8080 80");
+        assert!(kubectl.ok(&["auth", "can-i", "create", "pods"]).contains("yes"));
     });
 }

@@ -179,7 +179,9 @@ impl Sessions for Echo {
                     let told = exec.command.join(" ");
                     let _gone = send(Frame::Stdout(format!("{told}\n").into())).await;
                     while exec.stdin {
-                        let Some(proto::SessionFrame { frame: Some(frame) }) = said.recv().await else { break };
+                        let Some(proto::SessionFrame { frame: Some(frame) }) = said.recv().await else {
+                            break;
+                        };
                         match frame {
                             Frame::Stdin(bytes) => drop(send(Frame::Stdout(bytes)).await),
                             Frame::StdinClosed(_) => break,

@@ -18,7 +18,8 @@ fn with_token(token: &str) -> HeaderMap {
 
 #[test]
 fn a_master_is_known_by_certificate() {
-    let identity = Authenticator::new().identify(&caller("alice", MASTERS), &HeaderMap::new()).expect("known");
+    let identity =
+        Authenticator::new().identify(&caller("alice", MASTERS), &HeaderMap::new()).expect("known");
     assert_eq!(identity.name, "alice");
 }
 

@@ -10,7 +10,10 @@ fn operations(patch: Value) -> Patch {
 #[test]
 fn a_merge_patch_deletes_with_null() {
     let patch = Patch::Merge(json!({"a": null, "b": {"c": 2}}));
-    assert_eq!(patch.apply(json!({"a": 1, "b": {"d": 3}}), None).expect("applied"), json!({"b": {"c": 2, "d": 3}}));
+    assert_eq!(
+        patch.apply(json!({"a": 1, "b": {"d": 3}}), None).expect("applied"),
+        json!({"b": {"c": 2, "d": 3}})
+    );
 }
 
 #[test]
@@ -42,7 +45,10 @@ fn a_patch_that_names_a_version_is_for_that_version_alone() {
     let Value::Object(map) = pinned.clone() else { unreachable!("a map") };
     assert!(Patch::Merge(pinned).pins_revision());
     assert!(Patch::Strategic(map).pins_revision());
-    assert!(operations(json!([{"op": "test", "path": "/metadata/resourceVersion", "value": "5"}])).pins_revision());
+    assert!(
+        operations(json!([{"op": "test", "path": "/metadata/resourceVersion", "value": "5"}]))
+            .pins_revision()
+    );
     assert!(!Patch::Merge(json!({"metadata": {"labels": {}}})).pins_revision());
 }
 

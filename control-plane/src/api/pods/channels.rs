@@ -9,9 +9,9 @@ use proto::SessionFrame;
 use proto::session_frame::Frame;
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::Message;
 
 use super::websocket::Socket;
 use super::{exit_status, refusal};
@@ -51,7 +51,9 @@ async fn to_user(mut client: SplitSink<Socket, Message>, mut from_node: mpsc::Re
             Some(Frame::Stderr(bytes)) => client.send(message(STDERR, &bytes)).await,
             Some(Frame::ExitCode(code)) => break exit_status(code),
             Some(Frame::Error(error)) => break refusal(&error).to_json(),
-            Some(Frame::SessionId(_) | Frame::Stdin(_) | Frame::Resize(_) | Frame::StdinClosed(_)) | None => Ok(()),
+            Some(Frame::SessionId(_) | Frame::Stdin(_) | Frame::Resize(_) | Frame::StdinClosed(_)) | None => {
+                Ok(())
+            }
         };
         if sent.is_err() {
             return;

@@ -39,21 +39,24 @@ pub(super) async fn follow(call: &Call, request: SessionRequest) -> Result<Respo
     // A log that is followed may have nothing to say for a long time; its answer must not wait for it.
     let first = if is_following { None } else { next(&mut session).await? };
     let begins_empty = first.is_none() && !is_following;
-    let lines = futures::stream::unfold((first, session, begins_empty), |(first, mut session, ended)| async move {
-        if let Some(first) = first {
-            return Some((Ok::<_, Status>(first), (None, session, ended)));
-        }
-        if ended {
-            return None;
-        }
-        match next(&mut session).await {
-            Ok(Some(bytes)) => Some((Ok(bytes), (None, session, false))),
-            Ok(None) => None,
-            Err(status) => Some((Err(status), (None, session, true))),
-        }
-    });
+    let lines =
+        futures::stream::unfold((first, session, begins_empty), |(first, mut session, ended)| async move {
+            if let Some(first) = first {
+                return Some((Ok::<_, Status>(first), (None, session, ended)));
+            }
+            if ended {
+                return None;
+            }
+            match next(&mut session).await {
+                Ok(Some(bytes)) => Some((Ok(bytes), (None, session, false))),
+                Ok(None) => None,
+                Err(status) => Some((Err(status), (None, session, true))),
+            }
+        });
     let mut response = Response::new(Body::from_stream(lines));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     Ok(response)
 }
 
@@ -64,7 +67,8 @@ async fn next(session: &mut sessions::Session) -> Result<Option<Bytes>, Status> 
             Some(Frame::Stdout(bytes) | Frame::Stderr(bytes)) => return Ok(Some(bytes)),
             Some(Frame::Error(error)) => return Err(refusal(&error)),
             Some(Frame::ExitCode(_)) => return Ok(None),
-            Some(Frame::SessionId(_) | Frame::Stdin(_) | Frame::Resize(_) | Frame::StdinClosed(_)) | None => {}
+            Some(Frame::SessionId(_) | Frame::Stdin(_) | Frame::Resize(_) | Frame::StdinClosed(_)) | None => {
+            }
         }
     }
     Ok(None)

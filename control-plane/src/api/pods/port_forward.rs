@@ -25,11 +25,14 @@ const MESSAGES_MAX: usize = 16;
 pub(super) fn ports(query: &Query) -> Result<Vec<u16>, Status> {
     let words = query.all("ports").flat_map(|value| value.split(',')).filter(|word| !word.is_empty());
     let port = |word: &str| word.parse::<u16>().ok().filter(|port| *port != 0);
-    let ports: Result<Vec<u16>, Status> =
-        words.map(|word| port(word).ok_or_else(|| Status::bad_request(format!("{word} is no port")))).collect();
+    let ports: Result<Vec<u16>, Status> = words
+        .map(|word| port(word).ok_or_else(|| Status::bad_request(format!("{word} is no port"))))
+        .collect();
     match ports? {
         ports if ports.is_empty() => Err(Status::bad_request("query parameter \"ports\" is required")),
-        ports if ports.len() > PORTS_MAX => Err(Status::bad_request(format!("at most {PORTS_MAX} ports at a time"))),
+        ports if ports.len() > PORTS_MAX => {
+            Err(Status::bad_request(format!("at most {PORTS_MAX} ports at a time")))
+        }
         ports => Ok(ports),
     }
 }
@@ -60,7 +63,12 @@ pub(super) async fn carry(socket: Socket, sessions: Vec<(u16, Session)>) {
     }
 }
 
-async fn from_pod(port: u16, channel: u8, mut frames: mpsc::Receiver<SessionFrame>, client: mpsc::Sender<Message>) {
+async fn from_pod(
+    port: u16,
+    channel: u8,
+    mut frames: mpsc::Receiver<SessionFrame>,
+    client: mpsc::Sender<Message>,
+) {
     let [low, high] = port.to_le_bytes();
     for channel in [channel, channel + 1] {
         if client.send(Message::Binary(vec![channel, low, high].into())).await.is_err() {
@@ -75,7 +83,11 @@ async fn from_pod(port: u16, channel: u8, mut frames: mpsc::Receiver<SessionFram
             }
             Some(Frame::ExitCode(_)) => return,
             Some(
-                Frame::SessionId(_) | Frame::Stdin(_) | Frame::Stderr(_) | Frame::Resize(_) | Frame::StdinClosed(_),
+                Frame::SessionId(_)
+                | Frame::Stdin(_)
+                | Frame::Stderr(_)
+                | Frame::Resize(_)
+                | Frame::StdinClosed(_),
             )
             | None => continue,
         };

@@ -29,19 +29,26 @@ impl Handshake {
         let is_upgrade = has_word(&head.headers, &header::UPGRADE, "websocket");
         let key = head.headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| is_upgrade);
         let (Some(key), Some(upgrade)) = (key, head.extensions.remove::<OnUpgrade>()) else {
-            let message = "unable to upgrade: this is served over WebSocket only (kubectl 1.30 or later speaks it)";
+            let message =
+                "unable to upgrade: this is served over WebSocket only (kubectl 1.30 or later speaks it)";
             return Err(Status::bad_request(message));
         };
         let offers = |protocol: &&&str| has_word(&head.headers, &header::SEC_WEBSOCKET_PROTOCOL, protocol);
         let Some(protocol) = protocols.iter().find(offers) else {
-            let message = format!("unable to upgrade: none of the subprotocols is known, only {}", protocols.join(", "));
+            let message = format!(
+                "unable to upgrade: none of the subprotocols is known, only {}",
+                protocols.join(", ")
+            );
             return Err(Status::bad_request(message));
         };
         Ok(Self { accept: derive_accept_key(key.as_bytes()), protocol, upgrade })
     }
 
     /// Answers the handshake, and hands the socket over once the client has the answer.
-    pub(super) fn upgrade<F>(self, carry: impl FnOnce(Socket, &'static str) -> F + Send + 'static) -> Response<Body>
+    pub(super) fn upgrade<F>(
+        self,
+        carry: impl FnOnce(Socket, &'static str) -> F + Send + 'static,
+    ) -> Response<Body>
     where
         F: Future<Output = ()> + Send,
     {

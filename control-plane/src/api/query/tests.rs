@@ -20,7 +20,8 @@ fn a_watch_is_asked_for_in_any_of_the_usual_words() {
 
 #[test]
 fn what_cannot_be_meant_is_refused() {
-    for text in ["dryRun=Some", "timeoutSeconds=soon", "fieldValidation=Maybe", "labelSelector=a%20b%20c,,!"] {
+    for text in ["dryRun=Some", "timeoutSeconds=soon", "fieldValidation=Maybe", "labelSelector=a%20b%20c,,!"]
+    {
         assert_eq!(query(text).expect_err(text).code(), 400, "{text}");
     }
 }
@@ -39,6 +40,9 @@ fn the_first_form_that_we_have_is_given() {
     assert_eq!(form(kubectl).expect("a form"), Form::Table);
     assert_eq!(form("application/vnd.kubernetes.protobuf,application/json").expect("a form"), Form::Json);
     assert_eq!(form("*/*").expect("a form"), Form::Json);
-    assert_eq!(form("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").expect("a form"), Form::PartialMetadata);
+    assert_eq!(
+        form("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").expect("a form"),
+        Form::PartialMetadata
+    );
     assert_eq!(form("text/html").expect_err("no form").code(), 406);
 }

@@ -40,8 +40,14 @@ fn a_collection_is_of_one_namespace_or_of_all() {
 
 #[test]
 fn a_path_that_leads_nowhere_names_no_object() {
-    let nowhere =
-        ["/", "/api/v2", "/api/v1/podz", "/apis/apps/v1/pods", "/api/v1/pods/p", "/api/v1/namespaces/d/nodes/n"];
+    let nowhere = [
+        "/",
+        "/api/v2",
+        "/api/v1/podz",
+        "/apis/apps/v1/pods",
+        "/api/v1/pods/p",
+        "/api/v1/namespaces/d/nodes/n",
+    ];
     for path in nowhere {
         let status = parse(path).expect_err(path);
         assert_eq!((status.code(), status.details), (404, None), "{path}");

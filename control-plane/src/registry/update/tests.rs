@@ -80,5 +80,8 @@ fn an_object_that_goes_takes_no_new_finalizers() {
     object.set(&["metadata", "finalizers"], json!(["example.com/held", "example.com/more"]));
     assert_eq!(cluster.apply(Change::Update(object.clone())).expect_err("too late").code(), 422);
     object.remove(&["metadata", "finalizers"]);
-    assert!(matches!(cluster.apply(Change::Update(object)), Ok(Outcome::Removed(_))), "nothing holds it any more");
+    assert!(
+        matches!(cluster.apply(Change::Update(object)), Ok(Outcome::Removed(_))),
+        "nothing holds it any more"
+    );
 }

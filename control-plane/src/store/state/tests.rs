@@ -37,7 +37,11 @@ fn every_change_has_a_revision_of_its_own_and_objects_carry_it() {
     let (event, _) = apply(&mut state, deletion).expect("deleted");
     let event = event.expect("an event");
     assert_eq!((event.event_type(), event.revision), (EventType::Deleted, before + 2));
-    assert_eq!(event.object.object().resource_version(), Some(before + 2), "a deletion carries its own revision");
+    assert_eq!(
+        event.object.object().resource_version(),
+        Some(before + 2),
+        "a deletion carries its own revision"
+    );
 }
 
 #[test]

@@ -18,14 +18,17 @@ fn spec(spec: Value) -> Value {
 fn containers_merge_by_name() {
     let pod = spec(json!({"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]}));
     let patch = spec(json!({"containers": [{"name": "b", "image": "2"}, {"name": "c", "image": "3"}]}));
-    let expected = json!([{"name": "a", "image": "1"}, {"name": "b", "image": "2"}, {"name": "c", "image": "3"}]);
+    let expected =
+        json!([{"name": "a", "image": "1"}, {"name": "b", "image": "2"}, {"name": "c", "image": "3"}]);
     assert_eq!(patched(pod, patch).expect("applied")["spec"]["containers"], expected);
 }
 
 #[test]
 fn ports_merge_by_their_number_alone() {
-    let pod = spec(json!({"containers": [{"name": "a", "ports": [{"containerPort": 80, "protocol": "TCP"}]}]}));
-    let patch = spec(json!({"containers": [{"name": "a", "ports": [{"containerPort": 80, "name": "http"}]}]}));
+    let pod =
+        spec(json!({"containers": [{"name": "a", "ports": [{"containerPort": 80, "protocol": "TCP"}]}]}));
+    let patch =
+        spec(json!({"containers": [{"name": "a", "ports": [{"containerPort": 80, "name": "http"}]}]}));
     let ports = &patched(pod, patch).expect("applied")["spec"]["containers"][0]["ports"];
     assert_eq!(*ports, json!([{"containerPort": 80, "protocol": "TCP", "name": "http"}]));
 }
@@ -52,7 +55,9 @@ fn a_list_is_replaced_when_the_patch_says_so_or_the_schema_knows_no_key() {
 #[test]
 fn a_map_is_replaced_or_deleted_when_the_patch_says_so() {
     let pod = spec(json!({"nodeSelector": {"a": "1", "b": "2"}, "securityContext": {"runAsUser": 1}}));
-    let patch = spec(json!({"nodeSelector": {"$patch": "replace", "c": "3"}, "securityContext": {"$patch": "delete"}}));
+    let patch = spec(
+        json!({"nodeSelector": {"$patch": "replace", "c": "3"}, "securityContext": {"$patch": "delete"}}),
+    );
     assert_eq!(patched(pod, patch).expect("applied"), spec(json!({"nodeSelector": {"c": "3"}})));
 }
 
@@ -60,7 +65,9 @@ fn a_map_is_replaced_or_deleted_when_the_patch_says_so() {
 fn only_the_retained_keys_stay() {
     let volume = json!([{"name": "v", "emptyDir": {}}]);
     let pod = spec(json!({"volumes": volume}));
-    let patch = spec(json!({"volumes": [{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}}]}));
+    let patch = spec(
+        json!({"volumes": [{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}}]}),
+    );
     let left = &patched(pod, patch).expect("applied")["spec"]["volumes"];
     assert_eq!(*left, json!([{"name": "v", "hostPath": {"path": "/x"}}]));
 }
@@ -73,8 +80,12 @@ fn elements_take_the_order_that_the_patch_sets() {
         "containers": [{"name": "b", "image": "2"}],
     }));
     let merged = patched(pod, patch).expect("applied");
-    let names: Vec<&str> =
-        merged["spec"]["containers"].as_array().expect("a list").iter().filter_map(|c| c["name"].as_str()).collect();
+    let names: Vec<&str> = merged["spec"]["containers"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|c| c["name"].as_str())
+        .collect();
     assert_eq!(names, ["server", "b", "a"]);
 }
 
@@ -110,7 +121,8 @@ fn containers() -> impl Strategy<Value = Value> {
     });
     let container = ("[a-c]", "[1-3]", env);
     prop::collection::btree_map("[a-d]", container, 0..4).prop_map(|all| {
-        let all = all.into_iter().map(|(name, (_, image, env))| json!({"name": name, "image": image, "env": env}));
+        let all =
+            all.into_iter().map(|(name, (_, image, env))| json!({"name": name, "image": image, "env": env}));
         spec(json!({"containers": all.collect::<Vec<_>>()}))
     })
 }
@@ -136,7 +148,8 @@ fn anything() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(5, 48, 4, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
-            prop::collection::btree_map(key.clone(), inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map(key.clone(), inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }

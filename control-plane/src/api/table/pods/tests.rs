@@ -28,7 +28,8 @@ fn a_pod_whose_init_containers_run_says_how_many_are_done() {
 
 #[test]
 fn a_pod_that_was_asked_to_go_is_terminating() {
-    let going = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"phase": "Running"}});
+    let going =
+        json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"phase": "Running"}});
     assert_eq!(status_of(going), "Terminating");
 }
 
