@@ -15,7 +15,7 @@ const FORGIVEN_MIN: SignedDuration = SignedDuration::from_secs(10);
 const FORGIVEN_MAX: SignedDuration = SignedDuration::from_mins(10);
 const FORGIVEN_FACTOR: i32 = 10;
 /// Something outside that kills faster than this is a fault of the machine, and retrying at once would feed it.
-const OUTSIDE_MIN: SignedDuration = SignedDuration::from_millis(500);
+const OUTSIDE_MIN: SignedDuration = SignedDuration::from_millis(100);
 
 /// Who ended a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

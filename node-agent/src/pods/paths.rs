@@ -39,6 +39,11 @@ impl PodPaths {
         self.memory.join("etc").join(name)
     }
 
+    /// Where a sub-path of a volume is mounted while a container starts.
+    pub(crate) fn sub_path(&self, container: &str, number: usize) -> PathBuf {
+        self.memory.join("subpaths").join(format!("{container}.{number}"))
+    }
+
     pub(crate) fn assignment(&self) -> PathBuf {
         self.memory.join("assignment.json")
     }

@@ -182,7 +182,7 @@ fn volume_mounts(
         let source = match sub_path {
             None => root,
             Some(sub_path) => {
-                let place = subpath::open(&root, &sub_path)
+                let place = subpath::hold(&root, &sub_path, &paths.sub_path(&container.name, held.len()))
                     .map_err(|error| retry("CreateContainerConfigError", &error))?;
                 let path = place.path();
                 held.push(place);

@@ -18,8 +18,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         }
         ["hog"] => hog(),
         ["show", path] => {
-            print!("{}", std::fs::read_to_string(path).expect("the file"));
-            let _ = std::io::stdout().flush();
+            println!("{}", std::fs::read_to_string(path).expect("the file"));
             sleep()
         }
         ["exists", path] => {

@@ -152,7 +152,7 @@ impl World {
         match waited {
             Ok(Ok(said)) => said,
             Ok(Err(_)) | Err(_) => {
-                panic!("waited in vain for {what}; the node said {:#?}", agent.said.borrow())
+                panic!("waited in vain for {what}; the node said:\n{}", agent.said.borrow().brief())
             }
         }
     }
@@ -221,6 +221,22 @@ impl Agent {
 }
 
 impl Said {
+    /// For people who look for a fault.
+    fn brief(&self) -> String {
+        let statuses = self.statuses.iter().map(|(uid, status)| {
+            let containers: Vec<_> = status
+                .container_statuses
+                .iter()
+                .flatten()
+                .map(|one| (&one.name, &one.state, &one.last_state))
+                .collect();
+            format!("{uid}: {} {}", status.phase.as_deref().unwrap_or_default(), json!(containers))
+        });
+        let events =
+            self.events.iter().rev().take(10).map(|event| format!("{}: {}", event.reason, event.message));
+        statuses.chain(events).collect::<Vec<_>>().join("\n")
+    }
+
     fn take(&mut self, report: Report) {
         match report {
             Report::PodStatus(report) => {
