@@ -23,8 +23,8 @@ use crate::report::{Report, Verdict};
 const IN_FLIGHT_MAX: usize = 1024;
 /// Questions under way at once when checking.
 const CHECKS_AT_ONCE: usize = 16;
-/// How long we wait for the shop to open, and for its books to be in order.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait for one question when checking.
+const CHECK_MAX: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How fast customers come.
@@ -51,6 +51,8 @@ pub struct CustomersConfig {
     pub deadline: Duration,
     /// What to buy; nothing: whatever is on the shelves.
     pub skus: Vec<String>,
+    /// How long we wait for the shop to open, and for its books to be in order.
+    pub patience: Duration,
     /// Nobody else shops, so that the stock must add up.
     pub alone: bool,
 }
@@ -90,7 +92,7 @@ pub struct Attempt {
 /// Shops, checks, and reports.
 pub async fn run(config: &CustomersConfig) -> Result<Report, CustomersError> {
     let client = JsonClient::new(&config.url, config.host.as_deref())?;
-    let before = shelves(&client).await?;
+    let before = shelves(&client, config.patience).await?;
     let skus: Vec<String> = if config.skus.is_empty() {
         before.iter().filter(|(_, quantity)| **quantity > 0).map(|(sku, _)| sku.clone()).collect()
     } else {
@@ -112,7 +114,7 @@ pub async fn run(config: &CustomersConfig) -> Result<Report, CustomersError> {
         Pace::Concurrency(customers) => by_concurrency(&crowd, customers, config.duration).await,
     };
     let elapsed = clock::now() - crowd.start;
-    let verdict = verify(&client, &attempts, &before, config.alone).await?;
+    let verdict = verify(&client, config, &attempts, &before).await?;
     Ok(Report::new(config, elapsed, &attempts, verdict))
 }
 
@@ -217,10 +219,10 @@ async fn by_concurrency(crowd: &Arc<Crowd>, customers: usize, duration: Duration
 }
 
 /// What is on the shelves, once the shop says so.
-async fn shelves(client: &JsonClient) -> Result<BTreeMap<String, i64>, CustomersError> {
-    let end = clock::now() + PATIENCE;
+async fn shelves(client: &JsonClient, patience: Duration) -> Result<BTreeMap<String, i64>, CustomersError> {
+    let end = clock::now() + patience;
     loop {
-        let reason = match client.call(&Call::get("/items"), PATIENCE).await {
+        let reason = match client.call(&Call::get("/items"), CHECK_MAX).await {
             Ok(reply) if reply.status.is_success() => {
                 match serde_json::from_slice::<Vec<Item>>(&reply.body) {
                     Ok(items) => {
@@ -243,16 +245,16 @@ async fn shelves(client: &JsonClient) -> Result<BTreeMap<String, i64>, Customers
 /// books are looked at again until they are in order, or patience ends.
 async fn verify(
     client: &JsonClient,
+    config: &CustomersConfig,
     attempts: &[Attempt],
     before: &BTreeMap<String, i64>,
-    alone: bool,
 ) -> Result<Verdict, CustomersError> {
-    let end = clock::now() + PATIENCE;
+    let end = clock::now() + config.patience;
     let mut books = Books::default();
     loop {
         books.read(client, attempts).await;
-        let after = shelves(client).await?;
-        let verdict = books.verdict(attempts, before, &after, alone);
+        let after = shelves(client, config.patience).await?;
+        let verdict = books.verdict(attempts, before, &after, config.alone);
         if verdict.is_good() || clock::now() >= end {
             return Ok(verdict);
         }
@@ -320,7 +322,7 @@ impl Books {
 
 /// The purchase of a key, that there is none, or no answer.
 async fn look_up(client: &JsonClient, key: &str) -> Option<Option<Purchase>> {
-    let reply = client.call(&Call::get(format!("/purchases/{key}")), PATIENCE).await.ok()?;
+    let reply = client.call(&Call::get(format!("/purchases/{key}")), CHECK_MAX).await.ok()?;
     if reply.status == StatusCode::NOT_FOUND {
         return Some(None);
     }

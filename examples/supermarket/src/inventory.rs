@@ -67,7 +67,7 @@ async fn answer(database: Arc<Database>, request: Request<Incoming>) -> Answer {
     let (parts, body) = request.into_parts();
     let path: Vec<&str> = parts.uri.path().trim_matches('/').split('/').collect();
     let answered = match (&parts.method, path.as_slice()) {
-        (&Method::GET, ["healthz"]) => return json(StatusCode::OK, &"ok"),
+        (&Method::GET, ["healthz"]) => Ok(json(StatusCode::OK, &"ok")),
         (&Method::GET, ["readyz"]) => database.ping().await.map(|()| json(StatusCode::OK, &"ok")),
         (&Method::GET, ["items"]) => database.items().await.map(|items| json(StatusCode::OK, &items)),
         (&Method::GET, ["items", sku]) => database.item(sku).await.map(|item| found(item.as_ref(), sku)),
@@ -76,40 +76,43 @@ async fn answer(database: Arc<Database>, request: Request<Incoming>) -> Answer {
         }
         (&Method::POST, ["reserve"]) => match read_json(body).await {
             Ok(wanted) => reserve(&database, wanted).await,
-            Err(refusal) => return refusal,
+            Err(refused) => Ok(refused.into()),
         },
-        _ => return refuse(StatusCode::NOT_FOUND, format!("no {} {} here", parts.method, parts.uri.path())),
+        (method, _) => {
+            Ok(refuse(StatusCode::NOT_FOUND, format!("no {method} {} here", parts.uri.path())).into())
+        }
     };
     answered.unwrap_or_else(|error| {
         tracing::warn!(path = parts.uri.path(), error = %chain(&error), "database");
-        refuse(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        refuse(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into()
     })
 }
 
 async fn reserve(database: &Database, wanted: Reservation) -> Result<Answer, DatabaseError> {
     if !is_key(&wanted.key) || !(1..=QUANTITY_MAX).contains(&wanted.quantity) {
         let error = format!("a reservation needs a key and a quantity from 1 to {QUANTITY_MAX}");
-        return Ok(refuse(StatusCode::BAD_REQUEST, error));
+        return Ok(refuse(StatusCode::BAD_REQUEST, error).into());
     }
-    Ok(match database.reserve(&wanted).await? {
+    let refused = match database.reserve(&wanted).await? {
         Outcome::Reserved(reservation) => {
             tracing::info!(key = wanted.key, sku = wanted.sku, quantity = wanted.quantity, "reserved");
-            json(StatusCode::OK, &reservation)
+            return Ok(json(StatusCode::OK, &reservation));
         }
         Outcome::UnknownSku => refuse(StatusCode::NOT_FOUND, format!("nobody sells {:?}", wanted.sku)),
         Outcome::OutOfStock { left } => {
             refuse(StatusCode::CONFLICT, format!("only {left} of {:?} are left", wanted.sku))
         }
         Outcome::KeyReused => {
-            refuse(StatusCode::UNPROCESSABLE_ENTITY, "the key was used for another purchase".to_owned())
+            refuse(StatusCode::UNPROCESSABLE_ENTITY, "the key was used for another purchase")
         }
-    })
+    };
+    Ok(refused.into())
 }
 
 fn found(thing: Option<&impl serde::Serialize>, name: &str) -> Answer {
     match thing {
         Some(thing) => json(StatusCode::OK, thing),
-        None => refuse(StatusCode::NOT_FOUND, format!("there is no {name:?}")),
+        None => refuse(StatusCode::NOT_FOUND, format!("there is no {name:?}")).into(),
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use crate::client::{Call, CallError, JsonClient, Reply};
 use crate::inventory::chain;
 use crate::purchase::{IDEMPOTENCY_KEY, Purchase, QUANTITY_MAX, Refusal, Reservation, Wish, is_key};
-use crate::server::{Answer, json, read_json, refuse, serve};
+use crate::server::{Answer, Refused, json, read_json, refuse, serve};
 
 /// Longest wait for the inventory's answer to one attempt.
 const ATTEMPT_MAX: Duration = Duration::from_secs(1);
@@ -86,18 +86,19 @@ impl Register {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
         let (parts, body) = request.into_parts();
         let path: Vec<&str> = parts.uri.path().trim_matches('/').split('/').collect();
-        match (&parts.method, path.as_slice()) {
+        let answered = match (&parts.method, path.as_slice()) {
             // A register is well as long as it runs: that the inventory is away is for the customer to hear.
-            (&Method::GET, ["healthz" | "readyz"]) => json(StatusCode::OK, &"ok"),
+            (&Method::GET, ["healthz" | "readyz"]) => Ok(json(StatusCode::OK, &"ok")),
             (&Method::GET, ["purchases", key]) => self.look_up(key).await,
-            (&Method::POST, ["purchases"]) => match self.ring_up(&parts, body).await {
-                Ok(answer) | Err(answer) => answer,
-            },
-            _ => refuse(StatusCode::NOT_FOUND, format!("no {} {} here", parts.method, parts.uri.path())),
-        }
+            (&Method::POST, ["purchases"]) => self.ring_up(&parts, body).await,
+            (method, _) => {
+                Err(refuse(StatusCode::NOT_FOUND, format!("no {method} {} here", parts.uri.path())))
+            }
+        };
+        answered.unwrap_or_else(Answer::from)
     }
 
-    async fn ring_up(&self, parts: &Parts, body: Incoming) -> Result<Answer, Answer> {
+    async fn ring_up(&self, parts: &Parts, body: Incoming) -> Result<Answer, Refused> {
         let key = key_of(parts)?;
         let wish: Wish = read_json(body).await?;
         let purchase = self.price(&wish)?;
@@ -109,19 +110,16 @@ impl Register {
         Ok(json(StatusCode::CREATED, &kept.purchase))
     }
 
-    async fn look_up(&self, key: &str) -> Answer {
+    async fn look_up(&self, key: &str) -> Result<Answer, Refused> {
         if !is_key(key) {
-            return refuse(StatusCode::NOT_FOUND, format!("there is no {key:?}"));
+            return Err(refuse(StatusCode::NOT_FOUND, format!("there is no {key:?}")));
         }
-        let answered = self.ask(&Call::get(format!("/reservations/{key}"))).await;
-        let reservation = answered.and_then(|(reply, _)| understood::<Reservation>(&reply));
-        match reservation {
-            Ok(reservation) => json(StatusCode::OK, &reservation.purchase),
-            Err(answer) => answer,
-        }
+        let (reply, _) = self.ask(&Call::get(format!("/reservations/{key}"))).await?;
+        let kept: Reservation = understood(&reply)?;
+        Ok(json(StatusCode::OK, &kept.purchase))
     }
 
-    fn price(&self, wish: &Wish) -> Result<Purchase, Answer> {
+    fn price(&self, wish: &Wish) -> Result<Purchase, Refused> {
         if !(1..=QUANTITY_MAX).contains(&wish.quantity) {
             let error = format!("quantity must be from 1 to {QUANTITY_MAX}");
             return Err(refuse(StatusCode::BAD_REQUEST, error));
@@ -143,7 +141,7 @@ impl Register {
     }
 
     /// Asks the inventory until it answers or the time is up. Every question may be asked twice: it has a key.
-    async fn ask(&self, call: &Call) -> Result<(Reply, u32), Answer> {
+    async fn ask(&self, call: &Call) -> Result<(Reply, u32), Refused> {
         let mut pause = PAUSE_FIRST;
         let mut attempts = 0;
         let asking = async {
@@ -170,7 +168,7 @@ fn is_passing(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
 }
 
-fn key_of(parts: &Parts) -> Result<String, Answer> {
+fn key_of(parts: &Parts) -> Result<String, Refused> {
     let key = parts.headers.get(IDEMPOTENCY_KEY).map(HeaderValue::to_str);
     match key {
         Some(Ok(key)) if is_key(key) => Ok(key.to_owned()),
@@ -182,7 +180,7 @@ fn key_of(parts: &Parts) -> Result<String, Answer> {
 }
 
 /// The inventory's success, or its refusal passed on.
-fn understood<T: serde::de::DeserializeOwned>(reply: &Reply) -> Result<T, Answer> {
+fn understood<T: serde::de::DeserializeOwned>(reply: &Reply) -> Result<T, Refused> {
     let unclear = || refuse(StatusCode::BAD_GATEWAY, "the inventory's answer cannot be understood");
     if reply.status.is_success() {
         return serde_json::from_slice(&reply.body).map_err(|_| unclear());

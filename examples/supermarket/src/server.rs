@@ -125,17 +125,30 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Answer {
         .expect("a status and a constant header make a response")
 }
 
-/// An answer that is no success.
-pub fn refuse(status: StatusCode, error: impl Into<String>) -> Answer {
-    let mut answer = json(status, &Refusal { error: error.into() });
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        answer.headers_mut().insert(header::RETRY_AFTER, http::HeaderValue::from_static("1"));
-    }
-    answer
+/// Why there is no success. Becomes an answer.
+#[derive(Debug)]
+pub struct Refused {
+    status: StatusCode,
+    error: String,
 }
 
-/// The body of a request, or the answer that it deserves.
-pub async fn read_json<T: DeserializeOwned>(body: Incoming) -> Result<T, Answer> {
+/// A request is not granted.
+pub fn refuse(status: StatusCode, error: impl Into<String>) -> Refused {
+    Refused { status, error: error.into() }
+}
+
+impl From<Refused> for Answer {
+    fn from(refused: Refused) -> Self {
+        let mut answer = json(refused.status, &Refusal { error: refused.error });
+        if refused.status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.headers_mut().insert(header::RETRY_AFTER, http::HeaderValue::from_static("1"));
+        }
+        answer
+    }
+}
+
+/// The body of a request, or why it cannot be read.
+pub async fn read_json<T: DeserializeOwned>(body: Incoming) -> Result<T, Refused> {
     let collected = Limited::new(body, BODY_BYTES_MAX).collect().await;
     let bytes = collected
         .map_err(|error| refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("cannot read the body: {error}")))?

@@ -1,5 +1,6 @@
 //! The supermarket as it runs, without a cluster: real services, a real database, real connections that break.
 
+#[cfg(test)]
 #[path = "shop/supermarket.rs"]
 mod supermarket_under_test;
 
@@ -212,6 +213,7 @@ fn customers_report_a_good_day_and_a_bad_one() {
                 "--sku",
                 "apple",
             ])
+            .args(["--patience", "2s"])
             .args(pace)
             .output()
             .unwrap()

@@ -34,6 +34,9 @@ struct Arguments {
     /// What to buy; default: whatever is on the shelves. Repeat for more
     #[arg(long)]
     sku: Vec<String>,
+    /// How long to wait for the shop to open, and for its books to be in order afterwards
+    #[arg(long, default_value = "20s", value_parser = duration::parse)]
+    patience: Duration,
     /// Others shop at the same time: the stock cannot be checked
     #[arg(long)]
     not_alone: bool,
@@ -65,6 +68,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         duration: arguments.duration,
         deadline: arguments.deadline,
         skus: arguments.sku,
+        patience: arguments.patience,
         alone: !arguments.not_alone,
     };
     let report = run(&config).await?;

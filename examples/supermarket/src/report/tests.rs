@@ -10,6 +10,7 @@ fn config() -> CustomersConfig {
         duration: Duration::from_secs(1),
         deadline: Duration::from_secs(1),
         skus: Vec::new(),
+        patience: Duration::from_secs(1),
         alone: true,
     }
 }
