@@ -49,6 +49,10 @@ pub fn reconcile(snapshot: &Snapshot, key: &Key, now: Timestamp) -> Plan {
         progress::report(&view, None, &mut plan);
         return plan;
     }
+    if !plan.is_empty() {
+        // How many more pods there may be is known only when it is known whose the present ones are.
+        return plan;
+    }
     let current = template::current(&view);
     if view.spec.is_paused {
         rollout::plan_rescale(&view, current, &mut plan);

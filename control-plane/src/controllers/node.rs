@@ -26,6 +26,8 @@ const COMPONENT: &str = "node-controller";
 pub const LEASE_DURATION: Duration = Duration::from_secs(2);
 /// How long a node whose stream has ended may take to come back: an agent that is started again needs less.
 pub const DISCONNECTED_GRACE: Duration = Duration::from_millis(800);
+/// How often a node that is silent on an open stream is looked at.
+const SILENCE_INTERVAL: Duration = Duration::from_millis(250);
 /// How long nodes have to call again after the control plane itself was away.
 pub const RECONNECT_GRACE: Duration = Duration::from_secs(10);
 /// How long pods of unreachable nodes are left alone while most nodes are unreachable.
@@ -67,6 +69,10 @@ enum Verdict {
 }
 
 impl NodeHealth {
+    fn has_stream(&self, node: &str) -> bool {
+        matches!(self.signals.get(node), Some(Signal::Heard(_)))
+    }
+
     fn verdict(&self, node: &str, now: Timestamp) -> Verdict {
         let (since, patience, verdict): (_, _, fn(Duration) -> Verdict) = match self.signals.get(node) {
             Some(Signal::Heard(at)) => (*at, LEASE_DURATION, Verdict::Alive),
@@ -92,6 +98,10 @@ pub fn reconcile(snapshot: &Snapshot, key: &Key, facts: &Facts) -> Plan {
             plan.reasons.push(format!("{key}: suspected, {} ms left to come back", left.as_millis()));
         }
         Verdict::Unreachable(since) => {
+            if facts.node_health.has_stream(&key.name) {
+                // A word on a stream that is open is heard without anybody being told of it.
+                plan.requeue(SILENCE_INTERVAL);
+            }
             plan_marks(stored, node, Some(since), facts.now, &mut plan);
             plan_evictions(snapshot, stored, since, facts, &mut plan);
         }
