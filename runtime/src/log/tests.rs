@@ -69,3 +69,33 @@ fn a_disk_that_is_full_costs_lines_and_says_so() {
     let text = fs::read_to_string(&files.spec.path).expect("is there");
     assert!(text.contains("5 bytes of log lost") && text.ends_with("kept\n"), "{text}");
 }
+
+proptest::proptest! {
+    #[test]
+    fn whatever_arrives_in_whatever_pieces_comes_out_again(
+        pieces in proptest::collection::vec((0..LINE_MAX_BYTES * 2, 0u8..=255), 0..12),
+    ) {
+        // One byte repeated, then another one: newlines alone, in rows, and at every distance from the limit.
+        let pieces: Vec<Vec<u8>> =
+            pieces.into_iter().map(|(length, byte)| [vec![b'x'; length], vec![byte % 12; 2]].concat()).collect();
+        let mut framer = Framer::new(Stream::Stderr);
+        let mut records = Vec::new();
+        pieces.iter().for_each(|piece| framer.push(piece, at(0), &mut records));
+        framer.finish(at(0), &mut records);
+        let mut said = Vec::new();
+        for record in records.split_inclusive(|&byte| byte == b'\n') {
+            let header = b"1970-01-01T00:00:00.000000005Z stderr ".len();
+            let (tag, line) = (record[header], &record[header + 2..record.len() - 1]);
+            proptest::prop_assert!(line.len() <= LINE_MAX_BYTES && (tag == b'F' || tag == b'P'));
+            said.extend_from_slice(line);
+            if tag == b'F' {
+                said.push(b'\n');
+            }
+        }
+        let mut wanted = pieces.concat();
+        if wanted.last().is_some_and(|&last| last != b'\n') {
+            wanted.push(b'\n');
+        }
+        proptest::prop_assert_eq!(said, wanted);
+    }
+}

@@ -1,6 +1,7 @@
 //! From start to removal: output, exits, signals, failures.
 
 use std::fs;
+use std::io::{Read, Write};
 
 use runtime::protocol::{ContainerState, Event, Failure, LogSpec};
 
@@ -35,6 +36,7 @@ pub(crate) const TESTS: &[Test] = &[
         "many_containers_at_once_start_and_end_each_for_itself",
         many_containers_at_once_start_and_end_each_for_itself,
     ),
+    ("nonsense_on_the_socket_costs_only_its_sender", nonsense_on_the_socket_costs_only_its_sender),
 ];
 
 fn a_container_runs_says_its_lines_and_exits_with_its_code() {
@@ -210,5 +212,22 @@ fn many_containers_at_once_start_and_end_each_for_itself() {
         }
     });
     assert!(house.client.list().expect("answers").containers.is_empty());
+    house.end();
+}
+
+fn nonsense_on_the_socket_costs_only_its_sender() {
+    let mut house = House::new();
+    for nonsense in [&b"\xff\xff\xff\xffhuge"[..], b"\x04\x00\x00\x00nope", b"\x10\x00\x00\x00cut"] {
+        let mut stream = std::os::unix::net::UnixStream::connect(house.socket()).expect("it listens");
+        stream.write_all(nonsense).expect("it is open");
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert!(answer.is_empty(), "it is hung up on");
+    }
+    let mut spec = house.shell("a", "true");
+    spec.id = "../../etc".into();
+    let refused = house.client.start(spec).expect_err("an id is no path");
+    assert!(matches!(refused.failure(), Some(Failure::BadSpec { .. })), "{refused}");
+    assert_eq!(house.run("b", "exit 0").0.code, 0);
     house.end();
 }
