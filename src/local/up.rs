@@ -52,8 +52,9 @@ pub(crate) async fn run(layout: &Layout, args: UpArgs) -> anyhow::Result<ExitCod
     }
     let mut timeline = Timeline::start();
     make_folders(layout, &config)?;
-    config.save(&layout.config())?;
     underlay::create(layout.cluster(), &config).await.context("cannot make the cluster's network")?;
+    // Not before the range has proved to be free: what is on record cannot be changed any more.
+    config.save(&layout.config())?;
     timeline.reached("network of the nodes");
     start_missing(layout, &config, &missing, &mut timeline).await?;
     let names = config.node_list().into_iter().map(|node| node.name).collect();
