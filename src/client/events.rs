@@ -100,7 +100,8 @@ pub(super) async fn of(
 }
 
 fn sorted(mut events: Vec<Object>) -> Vec<Object> {
-    events.sort_by_key(last_seen);
+    // Many happen in the same second: the revision tells which came first.
+    events.sort_by_key(|event| (last_seen(event), event.resource_version()));
     events
 }
 

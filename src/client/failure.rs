@@ -14,14 +14,14 @@ pub(super) fn explain(error: anyhow::Error) -> anyhow::Error {
 }
 
 fn words(error: kube::Error) -> anyhow::Error {
-    match error {
-        kube::Error::Api(status) => anyhow!("{}", of_status(&status)),
-        kube::Error::Service(source) => {
-            let cause = root(source.as_ref());
-            anyhow!("the cluster does not answer: {cause}\n  is it up? see: minikube-ish status")
-        }
-        other => anyhow!("{other}"),
+    if let kube::Error::Api(status) = &error {
+        return anyhow!("{}", of_status(status));
     }
+    if let kube::Error::Service(source) = &error {
+        let cause = root(source.as_ref());
+        return anyhow!("the cluster does not answer: {cause}\n  is it up? see: minikube-ish status");
+    }
+    anyhow!("{error}")
 }
 
 /// The innermost error, which is the one that says something.

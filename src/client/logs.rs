@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use futures::stream::{self, SelectAll};
 use futures::{AsyncBufReadExt, Stream, StreamExt};
@@ -151,7 +151,8 @@ async fn lines(
 
 async fn put_out(mut lines: impl Stream<Item = std::io::Result<String>> + Unpin) -> anyhow::Result<()> {
     while let Some(line) = lines.next().await {
-        print::line(&line?)?;
+        let line = line.context("the log broke off; it may go on in the next run of the container")?;
+        print::line(&line)?;
     }
     Ok(())
 }

@@ -24,8 +24,9 @@ pub(super) async fn one(session: &Session, word: &str) -> anyhow::Result<Object>
     let selector = selector(kind, &owner)?;
     let pods = selected(session, &selector).await?;
     let count = pods.len();
-    // One that runs says more than one that is still to come.
-    let best = pods.into_iter().max_by_key(|pod| pod.str_at(&["status", "phase"]) == Some("Running"));
+    // One that runs, and stays, says more than one that is still to come, or about to go.
+    let rank = |pod: &Object| (!pod.is_terminating(), pod.str_at(&["status", "phase"]) == Some("Running"));
+    let best = pods.into_iter().max_by_key(rank);
     let pod = best.ok_or_else(|| anyhow!("{}/{name} has no pods", kind.qualified()))?;
     if count > 1 {
         print::note(&format!("Found {count} pods, using pod/{}", pod.name()));

@@ -40,7 +40,9 @@ pub(super) fn kind(word: &str) -> anyhow::Result<Kind> {
 /// A kind, or the kinds of a category such as `all`.
 fn kinds(word: &str) -> anyhow::Result<Vec<Kind>> {
     let of_category = Kind::ALL.into_iter().filter(|kind| kind.info().categories.contains(&word));
-    let kinds: Vec<Kind> = of_category.collect();
+    let mut kinds: Vec<Kind> = of_category.collect();
+    // What runs comes first, as it does from kubectl.
+    kinds.sort_by_key(|kind| *kind != Kind::Pod);
     if kinds.is_empty() { Ok(vec![kind(word)?]) } else { Ok(kinds) }
 }
 

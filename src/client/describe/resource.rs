@@ -194,17 +194,17 @@ pub(super) fn describe_any(object: &Object, page: &mut Page) {
     }
     let said = ["apiVersion", "kind", "metadata"];
     for (name, value) in object.0.iter().filter(|(name, _)| !said.contains(&name.as_str())) {
-        describe_field(0, &title(name), value, page);
+        describe_field(0, name, value, page);
     }
 }
 
 fn describe_value(level: usize, value: &Value, page: &mut Page) {
     for (name, value) in entries(value) {
-        describe_field(level, &title(name), value, page);
+        describe_field(level, name, value, page);
     }
 }
 
-/// A field and all that is in it, one level down.
+/// A field, by the name that manifests have for it, and all that is in it, one level down.
 fn describe_field(level: usize, name: &str, value: &Value, page: &mut Page) {
     match value {
         Value::Null => {}
@@ -229,22 +229,4 @@ fn describe_field(level: usize, name: &str, value: &Value, page: &mut Page) {
         }
         Value::Bool(_) | Value::Number(_) | Value::String(_) => page.field(level, name, plain(value)),
     }
-}
-
-/// `minReadySeconds` as `Min Ready Seconds`; a key that is no field's name stays as it is.
-fn title(name: &str) -> String {
-    if !name.bytes().all(|b| b.is_ascii_alphanumeric()) || name.starts_with(|c: char| !c.is_ascii_lowercase())
-    {
-        return name.to_owned();
-    }
-    let mut words = String::with_capacity(name.len() + 4);
-    let mut before = ' ';
-    for character in name.chars() {
-        if character.is_ascii_uppercase() && !before.is_ascii_uppercase() {
-            words.push(' ');
-        }
-        words.push(if words.is_empty() { character.to_ascii_uppercase() } else { character });
-        before = character;
-    }
-    words
 }

@@ -20,7 +20,7 @@ fn kinds_and_names_are_read_in_all_forms() {
         [(Kind::Pod, vec!["a".into(), "c".into()]), (Kind::Service, vec!["b".into()])]
     );
     let all: Vec<Kind> = parsed(&["all"]).into_iter().map(|(kind, _)| kind).collect();
-    assert_eq!(all, [Kind::Service, Kind::Pod, Kind::ReplicaSet, Kind::Deployment]);
+    assert_eq!(all, [Kind::Pod, Kind::Service, Kind::ReplicaSet, Kind::Deployment]);
 }
 
 #[test]
