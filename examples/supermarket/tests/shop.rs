@@ -1,6 +1,7 @@
 //! The supermarket as it runs, without a cluster: real services, a real database, real connections that break.
 
-#[cfg(test)]
+#![cfg(test)]
+
 #[path = "shop/supermarket.rs"]
 mod supermarket_under_test;
 

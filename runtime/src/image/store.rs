@@ -4,13 +4,15 @@
 //! ROOT/                       0700
 //!   oci-layout, index.json    an OCI image layout: which name means which manifest
 //!   blobs/sha256/HEX          manifests, configurations, layers as they came
-//!   layers/sha256/HEX/        layers unpacked, by the digest of their plain tar (diff id)
+//!   layers/BOOT/HEX/          layers unpacked since this boot, by the digest of their plain tar (diff id)
 //!   tmp/                      work in progress; whatever is here when nobody works is a leftover
 //!   store.lock                held shared by whoever adds or looks up, exclusively by the collection of garbage
 //!   index.lock                held exclusively while index.json is replaced
 //! ```
 //!
-//! Things appear by rename, after their content is on the disk: a killed process leaves nothing but files in `tmp/`.
+//! Things appear by rename: a killed process leaves nothing but files in `tmp/`. Blobs are on the disk before they
+//! appear. Layers are not: waiting for so many files can take seconds on a busy disk. What a power cut could have
+//! torn is not trusted instead: after a boot, layers are unpacked anew from their blobs when they are first needed.
 //! A layer stays as long as an [`Image`] that names it lives in any process (a shared lock on its directory).
 
 mod collect;
@@ -34,13 +36,18 @@ pub(super) use index::{NAME_ANNOTATION, REF_NAME_ANNOTATION};
 pub(super) use workspace::Workspace;
 
 const BLOBS: &str = "blobs/sha256";
-const LAYERS: &str = "layers/sha256";
+const LAYERS: &str = "layers";
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// As much of the boot's id as keeps paths short: overlayfs takes a page of them.
+const BOOT_ID_LENGTH: usize = 8;
 const WORK: &str = "tmp";
 
 /// A directory of images. Cheap to clone; holds nothing open.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    /// Folder of the layers that were unpacked since this boot.
+    layers: PathBuf,
 }
 
 /// What a container needs of an image. While it lives, in whatever process, its layers are not collected.
@@ -179,15 +186,21 @@ impl StoreError {
 impl Store {
     /// Opens the store at `root`, making it if need be, and clears away what killed processes left behind.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let path = Path::new(BOOT_ID);
+        let boot = fs::read_to_string(path).map_err(StoreError::io("read", path))?;
+        Self::open_since(root, boot.get(..BOOT_ID_LENGTH).unwrap_or("unknown"))
+    }
+
+    fn open_since(root: &Path, boot: &str) -> Result<Self, StoreError> {
+        let layers = root.join(LAYERS).join(boot);
         let mut private = fs::DirBuilder::new();
         private.recursive(true).mode(0o700);
-        for folder in ["", BLOBS, LAYERS, WORK] {
-            let path = root.join(folder);
-            private.create(&path).map_err(StoreError::io("create", &path))?;
+        for path in [root, &root.join(BLOBS), &layers, &root.join(WORK)] {
+            private.create(path).map_err(StoreError::io("create", path))?;
         }
         fs::set_permissions(root, fs::Permissions::from_mode(0o700))
             .map_err(StoreError::io("protect", root))?;
-        let store = Self { root: root.to_owned() };
+        let store = Self { root: root.to_owned(), layers };
         store.write_layout()?;
         store.collect_leftovers()?;
         Ok(store)
@@ -289,7 +302,7 @@ impl Store {
         serde_json::from_slice(&bytes).map_err(|source| StoreError::Damaged { what, path, source })
     }
 
-    /// Opens a layer's directory under a shared lock; unpacks it again if someone removed it by hand.
+    /// Opens a layer's directory under a shared lock; unpacks it first if it is not there since this boot.
     fn pin(&self, path: &Path, layer: &Descriptor, diff_id: &str) -> Result<File, StoreError> {
         if !path.try_exists().map_err(StoreError::io("look for", path))? {
             self.begin()?.unpack_layer(layer.digest().as_ref(), diff_id, &Limits::default())?;
@@ -308,7 +321,7 @@ impl Store {
     fn layer_path(&self, diff_id: &str) -> Result<PathBuf, StoreError> {
         let hex = sha256_hex(diff_id)
             .ok_or_else(|| StoreError::DigestUnsupported { digest: diff_id.to_owned() })?;
-        Ok(self.root.join(LAYERS).join(hex))
+        Ok(self.layers.join(hex))
     }
 
     /// Held while something is added or looked up: garbage is not collected meanwhile.

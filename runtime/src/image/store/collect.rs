@@ -70,18 +70,26 @@ impl Store {
                 fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
             }
         }
-        for path in children(&self.root.join(LAYERS))? {
+        for path in children(&self.layers)? {
             if !is_named(&path, &referenced.layers) {
+                freed_bytes += self.remove_layer(&path)?;
+            }
+        }
+        for path in children(&self.root.join(LAYERS))? {
+            // Nobody who used layers of an earlier boot is still there.
+            if path != self.layers {
                 freed_bytes += self.remove_layer(&path)?;
             }
         }
         Ok(Removal { freed_bytes, deferred: false })
     }
 
-    /// What killed processes left: their work, and with it what they had already moved to its place.
+    /// What killed processes left: their work, and with it what they had already moved to its place. And the layers
+    /// of earlier boots.
     pub(super) fn collect_leftovers(&self) -> Result<(), StoreError> {
-        let work = self.root.join(WORK);
-        if children(&work)?.is_empty() {
+        let leftovers = !children(&self.root.join(WORK))?.is_empty();
+        let earlier_boots = children(&self.root.join(LAYERS))?.len() > 1;
+        if !leftovers && !earlier_boots {
             return Ok(());
         }
         match self.collect() {

@@ -111,10 +111,10 @@ fn removing_keeps_what_other_images_share() {
     assert!(store.remove("one").unwrap().freed_bytes > 0);
     assert!(matches!(store.resolve("one"), Err(StoreError::NotFound { .. })));
     assert!(store.resolve("two").unwrap().layers[0].join("shared").try_exists().unwrap());
-    assert_eq!(files(&store.root().join(LAYERS)).len(), 1);
+    assert_eq!(files(&store.layers).len(), 1);
     assert_eq!(files(&store.root().join(BLOBS)).len(), 3);
     store.remove("two").unwrap();
-    assert_eq!(files(&store.root().join(LAYERS)), BTreeSet::new());
+    assert_eq!(files(&store.layers), BTreeSet::new());
     assert_eq!(files(&store.root().join(BLOBS)), BTreeSet::new());
     assert!(matches!(store.remove("two"), Err(StoreError::NotFound { .. })));
 }
@@ -170,6 +170,18 @@ fn a_layer_that_somebody_deleted_is_unpacked_again() {
 }
 
 #[test]
+fn layers_of_an_earlier_boot_are_not_trusted() {
+    let (_folder, store) = store();
+    add(&store, "payment", &[Tar::default().file("a", b"x").finish()]);
+    let torn = store.resolve("payment").unwrap().layers[0].join("a");
+    fs::write(&torn, "").unwrap();
+    let rebooted = Store::open_since(store.root(), "next").unwrap();
+    assert!(!torn.try_exists().unwrap());
+    assert_eq!(fs::read(rebooted.resolve("payment").unwrap().layers[0].join("a")).unwrap(), b"x");
+    assert_eq!(files(&store.root().join(LAYERS)), BTreeSet::from(["next".to_owned()]));
+}
+
+#[test]
 fn a_layer_that_hides_all_below_ends_the_stack() {
     if lacks_root("a_layer_that_hides_all_below_ends_the_stack") {
         return;
@@ -217,5 +229,5 @@ fn many_may_add_and_resolve_at_once() {
     let names: Vec<_> = store.list().unwrap().into_iter().map(|image| image.reference.to_string()).collect();
     assert_eq!(names, [1, 3, 5, 7].map(|number| format!("docker.io/library/image:{number}")));
     store.collect().unwrap();
-    assert_eq!(files(&store.root().join(LAYERS)).len(), 5);
+    assert_eq!(files(&store.layers).len(), 5);
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempDir};
 
 use super::index::sync_directory;
-use super::{BLOBS, LAYERS, Store, StoreError, WORK};
+use super::{BLOBS, Store, StoreError, WORK};
 use crate::image::blob::{Hashing, digest_of};
 use crate::image::compression::Decoder;
 use crate::image::limits::Limits;
@@ -91,7 +91,7 @@ impl Workspace<'_> {
         let made = self.folder.path().join("layer");
         fs::create_dir(&made).map_err(StoreError::io("create", &made))?;
         let unpacked = self.unpack_into(&made, digest, diff_id, limits);
-        let placed = unpacked.and_then(|()| self.place_layer(&made, &target));
+        let placed = unpacked.and_then(|()| place_layer(&made, &target));
         if made.try_exists().map_err(StoreError::io("look for", &made))? {
             fs::remove_dir_all(&made).map_err(StoreError::io("remove", &made))?;
         }
@@ -111,26 +111,23 @@ impl Workspace<'_> {
         let fail = |source| StoreError::Unpack { digest: digest.to_owned(), source };
         let plain = Decoder::new(file).map_err(|source| fail(UnpackError::Read { source }))?;
         let actual = unpack::unpack(plain, &directory, limits).map_err(fail)?;
-        if actual != diff_id {
-            return Err(fail(UnpackError::DiffId { expected: diff_id.to_owned(), actual }));
+        if actual == diff_id {
+            Ok(())
+        } else {
+            Err(fail(UnpackError::DiffId { expected: diff_id.to_owned(), actual }))
         }
-        // One flush for all of the layer's files: the rename must not be durable before they are.
-        nix::unistd::syncfs(&directory).map_err(|errno| StoreError::io("sync", into)(errno.into()))
     }
+}
 
-    fn place_layer(&self, made: &Path, target: &Path) -> Result<(), StoreError> {
-        match fs::rename(made, target) {
-            Ok(()) => sync_directory(&self.store.root.join(LAYERS)),
-            // Another process was quicker; by the same digest it is the same layer.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
-                ) =>
-            {
-                Ok(())
-            }
-            Err(source) => Err(StoreError::Io { action: "create", path: PathBuf::from(target), source }),
+fn place_layer(made: &Path, target: &Path) -> Result<(), StoreError> {
+    match fs::rename(made, target) {
+        Ok(()) => Ok(()),
+        // Another process was quicker; by the same digest it is the same layer.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) =>
+        {
+            Ok(())
         }
+        Err(source) => Err(StoreError::Io { action: "create", path: PathBuf::from(target), source }),
     }
 }
