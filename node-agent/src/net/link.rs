@@ -331,10 +331,8 @@ fn encode(message: RouteNetlinkMessage, flags: u16) -> Vec<u8> {
 
 fn decode(bytes: &[u8]) -> Result<Option<RouteNetlinkMessage>, NetlinkError> {
     let message = NetlinkMessage::deserialize(bytes).map_err(|_| NetlinkError::Malformed)?;
-    match message.payload {
-        NetlinkPayload::InnerMessage(inner) => Ok(Some(inner)),
-        _ => Ok(None),
-    }
+    let NetlinkPayload::InnerMessage(inner) = message.payload else { return Ok(None) };
+    Ok(Some(inner))
 }
 
 fn read_link(message: RouteNetlinkMessage) -> Option<Link> {

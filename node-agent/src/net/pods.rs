@@ -71,7 +71,13 @@ impl PodNetwork {
     pub(super) fn serve(&mut self, request: PodRequest) {
         match request {
             PodRequest::Attach { owner, netns, answer } => {
-                drop(answer.send(self.attach(&owner, netns.as_fd())));
+                let attached = self.attach(&owner, netns.as_fd());
+                // Nobody would ever detach what nobody knows to be attached.
+                if let Err(Ok(attachment)) = answer.send(attached)
+                    && let Err(error) = self.detach(&owner)
+                {
+                    tracing::warn!(%error, ip = %attachment.ip, "cannot undo what nobody waited for");
+                }
             }
             PodRequest::Adopt { owner, ip, answer } => drop(answer.send(self.adopt(&owner, ip))),
             PodRequest::Detach { owner, answer } => drop(answer.send(self.detach(&owner))),

@@ -12,6 +12,7 @@
 //! A table that an earlier agent left stays in force until the first word of the control plane: connections
 //! go on being balanced while an agent is replaced.
 
+mod conntrack;
 mod plan;
 mod rules;
 mod table;
@@ -26,7 +27,10 @@ use super::netlink::{Family, NetlinkError, Socket};
 use super::nft::Batch;
 use super::pods::kernel;
 use super::{NetConfig, NetError, ServiceRequest};
-use plan::{Change, Installed, apply_changes, compute_changes, compute_hairpin_changes, compute_hairpins};
+use plan::{
+    Change, Installed, apply_changes, compute_changes, compute_hairpin_changes, compute_hairpins,
+    compute_vanished_udp,
+};
 use rules::TABLE;
 use table::Table;
 
@@ -111,11 +115,18 @@ impl Services {
     fn apply_changes(&mut self, touched: &BTreeSet<String>) -> Result<(), NetlinkError> {
         let Kernel::Installed { frontends, hairpins } = &mut self.kernel else { return self.rebuild() };
         let mut changes = compute_changes(frontends, &self.table.wanted(touched), touched);
+        let vanished = compute_vanished_udp(frontends, &changes);
         apply_changes(frontends, &changes);
         let next_hairpins = compute_hairpins(frontends, self.config.pod_cidr);
         changes.extend(compute_hairpin_changes(hairpins, &next_hairpins));
         *hairpins = next_hairpins;
-        commit(&mut self.socket, Batch::new(TABLE), &changes)
+        commit(&mut self.socket, Batch::new(TABLE), &changes)?;
+        if !vanished.is_empty()
+            && let Err(error) = conntrack::forget(&mut self.socket, &vanished)
+        {
+            tracing::warn!(%error, "cannot end UDP flows to endpoints that are gone; they end by themselves");
+        }
+        Ok(())
     }
 
     /// Replaces the whole table in one transaction: no packet sees it half made.

@@ -173,6 +173,28 @@ fn a_service_over_udp_is_balanced_too() {
 }
 
 #[test]
+fn a_udp_client_that_keeps_talking_is_led_away_from_an_endpoint_that_is_gone() {
+    let Some(mut world) = World::new("udpflow") else { return };
+    let (client, first, second) = (world.pod(0), world.pod(0), world.pod(1));
+    for pod in [&first, &second] {
+        world.greet(pod, 8080, "udp");
+    }
+    apply(&world, &table(1, true, vec![shop(&[&first], "UDP")]));
+    let socket = client.run(|| UdpSocket::bind("0.0.0.0:5000")).expect("binds");
+    socket.set_read_timeout(Some(PATIENCE)).expect("set");
+    socket.connect((SERVICE, 80)).expect("connects");
+    let ask = || {
+        socket.send(b"who?").expect("sent");
+        let mut said = [0; 64];
+        let length = socket.recv(&mut said).expect("answered");
+        String::from_utf8_lossy(&said[..length]).into_owned()
+    };
+    assert!(ask().ends_with(&first.ip.to_string()));
+    apply(&world, &table(2, false, vec![shop(&[&second], "UDP")]));
+    assert!(ask().ends_with(&second.ip.to_string()), "the flow must not stick to what is gone");
+}
+
+#[test]
 fn a_pod_reaches_itself_through_its_own_service() {
     let Some(mut world) = World::new("hairpin") else { return };
     let pod = world.pod(0);

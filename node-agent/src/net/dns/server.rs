@@ -11,7 +11,6 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::Record;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -147,9 +146,12 @@ impl Resolver {
                 None => failed(bytes),
             },
             Step::Follow(mut reply, next) => {
-                let found = self.follow(next, transport).await;
-                match found {
-                    Some(records) => drop(reply.add_answers(records)),
+                match self.follow(next, transport).await {
+                    Some(found) => {
+                        reply.metadata.response_code = found.metadata.response_code;
+                        reply.metadata.truncation = found.metadata.truncation;
+                        reply.add_answers(found.answers);
+                    }
                     None => reply.metadata.response_code = ResponseCode::ServFail,
                 }
                 encode(&reply, bytes, transport)
@@ -157,12 +159,12 @@ impl Resolver {
         }
     }
 
-    async fn follow(&self, next: Query, transport: Transport) -> Option<Vec<Record>> {
+    async fn follow(&self, next: Query, transport: Transport) -> Option<Message> {
         let mut question = Message::new(0, MessageType::Query, OpCode::Query);
         question.metadata.recursion_desired = true;
         question.add_query(next);
         let answer = self.ask(&question.to_vec().ok()?, transport).await?;
-        Some(Message::from_vec(&answer).ok()?.answers)
+        Message::from_vec(&answer).ok()
     }
 
     async fn ask(&self, question: &[u8], transport: Transport) -> Option<Vec<u8>> {

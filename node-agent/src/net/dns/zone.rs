@@ -207,6 +207,9 @@ impl Entry {
     /// Answers for the service itself (`inside` is empty), one of its hosts, or one of its ports.
     fn answer(&self, name: &Name, inside: &[&str], kind: RecordType) -> Answer {
         match (&self.kind, inside) {
+            (Kind::External(target), []) if kind == RecordType::CNAME => {
+                records([record(name, RData::CNAME(CNAME(target.clone())))])
+            }
             (Kind::External(target), []) => Answer::Alias {
                 record: Box::new(record(name, RData::CNAME(CNAME(target.clone())))),
                 target: target.clone(),

@@ -141,6 +141,23 @@ pub(super) fn compute_hairpin_changes(old: &BTreeSet<Ipv4Addr>, new: &BTreeSet<I
     removed.chain(new.difference(old).copied().map(Change::AddHairpin)).collect()
 }
 
+/// The UDP backends that lose a frontend. The kernel would go on sending to them what belongs to a flow that it
+/// has translated before, for as long as the client keeps talking; TCP notices by itself.
+pub(super) fn compute_vanished_udp(installed: &Installed, changes: &[Change]) -> BTreeSet<SocketAddrV4> {
+    let mut vanished = BTreeSet::new();
+    for change in changes {
+        let (frontend, kept): (_, &[SocketAddrV4]) = match change {
+            Change::Remove(frontend) => (frontend, &[]),
+            Change::SetBackends(frontend, rule) => (frontend, &rule.backends),
+            Change::Add(..) | Change::RemoveHairpin(_) | Change::AddHairpin(_) => continue,
+        };
+        let before = installed.get(frontend).filter(|_| frontend.protocol() == Protocol::Udp);
+        let backends = before.into_iter().flat_map(|rule| &rule.backends);
+        vanished.extend(backends.filter(|backend| !kept.contains(backend)));
+    }
+    vanished
+}
+
 /// What is in the kernel once the changes are made.
 pub(super) fn apply_changes(installed: &mut Installed, changes: &[Change]) {
     for change in changes {

@@ -107,6 +107,18 @@ fn only_this_nodes_pods_can_meet_themselves() {
     assert_eq!(compute_hairpins(&installed, own), BTreeSet::from([Ipv4Addr::new(10, 65, 1, 2)]));
 }
 
+#[test]
+fn udp_flows_to_backends_that_are_gone_are_found() {
+    let udp =
+        |last| Frontend::Cluster { ip: Ipv4Addr::new(10, 66, 0, last), protocol: Protocol::Udp, port: 53 };
+    let rule = |lasts: &[u8]| Rule { service: "default/dns".to_owned(), backends: backends(lasts) };
+    let installed =
+        Installed::from([(udp(20), rule(&[2, 3])), (udp(21), rule(&[4])), (cluster(22), rule(&[5]))]);
+    let changes =
+        [Change::SetBackends(udp(20), rule(&[3, 9])), Change::Remove(udp(21)), Change::Remove(cluster(22))];
+    assert_eq!(compute_vanished_udp(&installed, &changes), backends(&[2, 4]).into_iter().collect());
+}
+
 fn some_installed() -> impl Strategy<Value = Installed> {
     let rule = (0u8..4, proptest::collection::btree_set(2u8..8, 0..4));
     proptest::collection::btree_map(1u8..12, rule, 0..8).prop_map(|map| {
