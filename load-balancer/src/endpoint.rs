@@ -4,7 +4,7 @@
 //! becomes of the task that holds it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::health::Health;
 use crate::http::pool::IdleConnections;
+use crate::latency::Latency;
 use crate::pick::Load;
 use crate::stats::{Counters, EndpointStats};
 
@@ -35,7 +36,7 @@ pub(crate) struct Endpoint {
     pub(crate) idle: IdleConnections,
     outlook: watch::Sender<Outlook>,
     in_flight: AtomicU32,
-    latency_us: AtomicU64,
+    latency: Mutex<Latency>,
     health: Mutex<Health>,
     drained: Notify,
 }
@@ -49,7 +50,7 @@ impl Endpoint {
             idle: IdleConnections::default(),
             outlook: watch::Sender::new(Outlook::Ready),
             in_flight: AtomicU32::new(0),
-            latency_us: AtomicU64::new(0),
+            latency: Mutex::default(),
             health: Mutex::default(),
             drained: Notify::new(),
         })
@@ -58,7 +59,7 @@ impl Endpoint {
     pub(crate) fn load(&self, tried: bool, now: Instant) -> Load {
         Load {
             in_flight: self.in_flight(),
-            latency_us: self.latency_us.load(Ordering::Relaxed),
+            latency_us: self.latency().at(now),
             well: self.health().is_well(now),
             tried,
         }
@@ -105,6 +106,10 @@ impl Endpoint {
         }
     }
 
+    fn latency(&self) -> MutexGuard<'_, Latency> {
+        self.latency.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -131,11 +136,7 @@ impl Lease {
     pub(crate) fn answered(&self, now: Instant) {
         let latency = now.saturating_duration_since(self.taken_at);
         self.endpoint.counters.latency.record(latency);
-        let sample = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        let before = self.endpoint.latency_us.load(Ordering::Relaxed);
-        // An exponential average of the last eight or so. Two at once may lose a sample: it is a hint.
-        let after = if before == 0 { sample } else { before - before / 8 + sample / 8 };
-        self.endpoint.latency_us.store(after, Ordering::Relaxed);
+        self.endpoint.latency().sample(latency, now);
         let mut health = self.endpoint.health();
         if !health.is_spotless() {
             health.answered();

@@ -8,7 +8,7 @@
 //! | `table`, `limits` | what the owner says | data |
 //! | `routes` | host and path to a backend | pure |
 //! | `endpoints` | what a new table changes in a backend | pure |
-//! | `pick`, `health`, `retry` | whom to ask, whom to leave alone, whether to ask again | pure |
+//! | `pick`, `health`, `latency`, `retry` | whom to ask, whom to leave alone, whether to ask again | pure |
 //! | `stats` | counters and latency histograms | data |
 //! | `endpoint`, `backend`, `front` | the living state of these: leases, holding, draining | shell |
 //! | `http`, `tcp`, `listener`, `balancer` | sockets | shell |
@@ -26,6 +26,7 @@ mod endpoints;
 mod front;
 mod health;
 mod http;
+mod latency;
 mod limits;
 mod listener;
 mod pick;
