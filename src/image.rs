@@ -22,6 +22,9 @@ pub(crate) enum ImageCommand {
         /// An archive, a folder with an OCI image layout, or - for standard input
         #[arg(default_value = "-")]
         path: PathBuf,
+        /// The same as PATH, as `docker load` has it
+        #[arg(short, long, value_name = "PATH", conflicts_with = "path")]
+        input: Option<PathBuf>,
         /// What to call an image that carries no name itself
         #[arg(long)]
         name: Option<String>,
@@ -91,7 +94,7 @@ pub(crate) fn run(command: ImageCommand, store_root: &Path) -> anyhow::Result<()
         .with_context(|| format!("cannot open the image store {}", store_root.display()))?;
     match command {
         ImageCommand::Pack(arguments) => run_pack(&store, arguments),
-        ImageCommand::Load { path, name } => run_load(&store, &path, name),
+        ImageCommand::Load { path, input, name } => run_load(&store, &input.unwrap_or(path), name),
         ImageCommand::Ls { output } => run_ls(&store, output),
         ImageCommand::Rm { names } => run_rm(&store, &names),
     }
@@ -230,9 +233,9 @@ fn human_size(bytes: u64) -> String {
         size /= 1000.0;
         unit += 1;
     }
-    if unit == 0 || size >= 99.5 {
+    if unit == 0 || size >= 99.95 {
         format!("{size:.0}{}", UNITS[unit])
-    } else if size >= 9.95 {
+    } else if size >= 9.995 {
         format!("{size:.1}{}", UNITS[unit])
     } else {
         format!("{size:.2}{}", UNITS[unit])

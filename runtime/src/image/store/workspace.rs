@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempDir};
@@ -90,6 +91,9 @@ impl Workspace<'_> {
         }
         let made = self.folder.path().join("layer");
         fs::create_dir(&made).map_err(StoreError::io("create", &made))?;
+        // Whatever the umask is: it may become the root of a container that does not run as root.
+        let open_to_all = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&made, open_to_all).map_err(StoreError::io("set the mode of", &made))?;
         let unpacked = self.unpack_into(&made, digest, diff_id, limits);
         let placed = unpacked.and_then(|()| place_layer(&made, &target));
         if made.try_exists().map_err(StoreError::io("look for", &made))? {
