@@ -62,7 +62,7 @@ impl PodNetwork {
         // An address that no pod has must not be looked for beyond the node: it would come back to us for ever.
         requests.set_route(config.pod_cidr.trunc(), Via::Unreachable);
         requests.send(&mut socket).map_err(kernel("set up the gateway of", config.pod_cidr))?;
-        let routed = find_routed(&mut socket, config.pod_cidr)?;
+        let routed = find_routed(&mut socket, &config)?;
         let mtu = find_mtu(&mut socket, &config)?;
         Ok(Self { addresses: Addresses::new(config.pod_cidr), config, socket, routed, mtu })
     }
@@ -227,10 +227,18 @@ fn wire_pod(ip: Ipv4Addr, gateway: Ipv4Addr) -> Result<(), NetlinkError> {
     requests.send(&mut socket)
 }
 
-fn find_routed(socket: &mut Socket, own: Ipv4Net) -> Result<Routed, NetError> {
+/// The routes to other nodes' pods; on a local node the default route bears our mark too, and is none of these.
+fn find_routed(socket: &mut Socket, config: &NetConfig) -> Result<Routed, NetError> {
     let routes = link::routes(socket).map_err(kernel("list", "routes"))?;
-    let ours = routes.into_iter().filter(|route| route.ours && !own.contains(&route.destination));
-    Ok(ours.filter_map(|route| Some((route.destination, route.gateway?))).collect())
+    let to_pods = |route: &link::Route| {
+        let range = &route.destination;
+        route.ours && config.cluster_pod_cidr.contains(range) && !config.pod_cidr.contains(range)
+    };
+    Ok(routes
+        .into_iter()
+        .filter(to_pods)
+        .filter_map(|route| Some((route.destination, route.gateway?)))
+        .collect())
 }
 
 /// Pods must not send more than the node's own interface can carry.

@@ -223,10 +223,13 @@ fn a_node_reaches_services_and_a_node_port_leads_in_from_outside() {
 #[test]
 fn what_leaves_the_cluster_bears_the_nodes_address() {
     let Some(mut world) = World::new("leave") else { return };
+    world.restart(1);
+    world.block_on(world.net(1).set_peers(Vec::new())).expect("no peers any more");
     let pod = world.pod(1);
-    let listener = world.outside(|| TcpListener::bind("10.164.0.1:80")).expect("listens");
+    world.outside(|| world::ip("addr add 203.0.113.1/32 dev br0"));
+    let listener = world.outside(|| TcpListener::bind("203.0.113.1:80")).expect("listens");
     let seen = std::thread::spawn(move || listener.accept().expect("accepted").1.ip().to_string());
-    pod.run(|| TcpStream::connect_timeout(&"10.164.0.1:80".parse().expect("an address"), PATIENCE))
+    pod.run(|| TcpStream::connect_timeout(&"203.0.113.1:80".parse().expect("an address"), PATIENCE))
         .expect("reached");
     assert_eq!(seen.join().expect("accepted"), world.config(1).node_ip.to_string());
 }
@@ -324,5 +327,5 @@ fn a_node_that_leaves_takes_its_side_down() {
         let ours = link::routes(&mut socket).expect("routes").into_iter().filter(|route| route.ours);
         links.chain(ours.map(|route| route.destination.to_string())).collect::<Vec<_>>()
     });
-    assert_eq!(left, ["lo", "eth0"]);
+    assert_eq!(left, ["lo", "eth0", "0.0.0.0/0"], "the default route was there before");
 }

@@ -146,7 +146,8 @@ impl World {
         ip(&format!("-n {name} addr add 10.164.1.{index}/16 dev eth0"));
         ip(&format!("-n {name} link set eth0 up"));
         ip(&format!("-n {name} link set lo up"));
-        ip(&format!("-n {name} route add default via 10.164.0.1"));
+        // With our mark, as the underlay of a local cluster sets it.
+        ip(&format!("-n {name} route add default via 10.164.0.1 proto 77"));
         let netns = open_netns(&name);
         let net = self.start(&netns, config(index));
         self.nodes.push(Node { netns, net: Some(net) });
@@ -223,7 +224,7 @@ fn open_netns(name: &str) -> File {
     File::open(format!("/run/netns/{name}")).expect("the namespace has just been made")
 }
 
-fn ip(arguments: &str) {
+pub(super) fn ip(arguments: &str) {
     let done = Command::new("ip").args(arguments.split(' ')).output().expect("ip runs");
     assert!(done.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&done.stderr));
 }
