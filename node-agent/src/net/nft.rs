@@ -38,6 +38,11 @@ const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
 const ELEMENTS_PER_MESSAGE: usize = 200;
 /// The kernel replaces `%d` by a number that is free.
 const ANONYMOUS_MAP: &str = "__map%d";
+/// User data that tells `nft` to show the keys in the machine's byte order: type, length, a native 1.
+const HOST_ORDER_KEY: [u8; 6] = {
+    let [a, b, c, d] = 1u32.to_ne_bytes();
+    [0, 4, a, b, c, d]
+};
 /// What `nft` shows of a comment.
 const COMMENT_BYTES_MAX: usize = 120;
 
@@ -272,6 +277,9 @@ impl<'a> Batch<'a> {
                 Value::Data(fields) => drop(attributes.u32(6, type_of(fields)).u32(7, length_of(fields))),
             }
             attributes.u32(10, id);
+            if key == [Field::Integer] {
+                attributes.bytes(13, &HOST_ORDER_KEY);
+            }
         })
     }
 

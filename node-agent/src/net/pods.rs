@@ -15,6 +15,8 @@
 mod addresses;
 mod peers;
 
+use std::error::Error;
+use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -76,7 +78,8 @@ impl PodNetwork {
                 if let Err(Ok(attachment)) = answer.send(attached)
                     && let Err(error) = self.detach(&owner)
                 {
-                    tracing::warn!(%error, ip = %attachment.ip, "cannot undo what nobody waited for");
+                    let error: &dyn Error = &error;
+                    tracing::warn!(error, ip = %attachment.ip, "cannot undo what nobody waited for");
                 }
             }
             PodRequest::Adopt { owner, ip, answer } => drop(answer.send(self.adopt(&owner, ip))),
@@ -126,25 +129,20 @@ impl PodNetwork {
     fn wire(&mut self, ip: Ipv4Addr, netns: BorrowedFd<'_>) -> Result<(), NetError> {
         let gateway = self.config.gateway();
         let name = interface_name(ip);
-        let index = self.index_of(&name).map_err(kernel("find", &name))?;
+        let index = index_of(&mut self.socket, &name).map_err(kernel("find", &name))?;
         // A pod that reaches itself through its service must not be told of a shorter way.
         set_sysctl(&format!("ipv4/conf/{name}/send_redirects"), "0")?;
+        without_ipv6(&name)?;
         let mut requests = Requests::new();
         requests.set_up(index);
         requests.set_neighbour(index, ip, pod_mac(ip));
         requests.set_route(Ipv4Net::from(ip), Via::Device { index, source: Some(gateway) });
         requests.send(&mut self.socket).map_err(kernel("route", ip))?;
-        in_netns(netns, || wire_pod(ip, gateway)).and_then(|inside| inside).map_err(kernel("wire", ip))?;
+        in_netns(netns, || wire_pod(ip, gateway)).map_err(kernel("enter the namespace of", ip))??;
         if !link::wait_until_operational(&mut self.socket, &name).map_err(kernel("look at", &name))? {
             tracing::warn!(%name, %ip, "the pod's interface does not come up; going on without");
         }
         Ok(())
-    }
-
-    fn index_of(&mut self, name: &str) -> Result<u32, NetlinkError> {
-        let found = link::find_link(&mut self.socket, name)?;
-        let missing = || NetlinkError::Refused { index: 0, source: Errno::ENODEV.into() };
-        found.map(|link| link.index).ok_or_else(missing)
     }
 
     fn adopt(&mut self, owner: &str, ip: Ipv4Addr) -> Result<(), NetError> {
@@ -211,12 +209,14 @@ impl PodNetwork {
 }
 
 /// Runs inside the pod's namespace.
-fn wire_pod(ip: Ipv4Addr, gateway: Ipv4Addr) -> Result<(), NetlinkError> {
+fn wire_pod(ip: Ipv4Addr, gateway: Ipv4Addr) -> Result<(), NetError> {
+    without_ipv6(POD_INTERFACE)?;
+    set_addresses(ip, gateway).map_err(kernel("wire", ip))
+}
+
+fn set_addresses(ip: Ipv4Addr, gateway: Ipv4Addr) -> Result<(), NetlinkError> {
     let mut socket = Socket::open(Family::Route)?;
-    let found = link::find_link(&mut socket, POD_INTERFACE)?;
-    let index = found
-        .map(|link| link.index)
-        .ok_or_else(|| NetlinkError::Refused { index: 0, source: Errno::ENODEV.into() })?;
+    let index = index_of(&mut socket, POD_INTERFACE)?;
     let mut requests = Requests::new();
     requests.set_up(LOOPBACK_INDEX);
     requests.set_up(index);
@@ -225,6 +225,22 @@ fn wire_pod(ip: Ipv4Addr, gateway: Ipv4Addr) -> Result<(), NetlinkError> {
     requests.set_route(Ipv4Net::from(gateway), Via::Device { index, source: None });
     requests.set_route(Ipv4Net::default(), Via::GatewayOnDevice(gateway, index));
     requests.send(&mut socket)
+}
+
+/// No pod has an IPv6 address: without this each interface would look for neighbours and routers for a while, and
+/// clients would ask for IPv6 addresses that nobody has.
+fn without_ipv6(interface: &str) -> Result<(), NetError> {
+    match set_sysctl(&format!("ipv6/conf/{interface}/disable_ipv6"), "1") {
+        // A kernel without IPv6.
+        Err(NetError::Sysctl { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn index_of(socket: &mut Socket, name: &str) -> Result<u32, NetlinkError> {
+    let found = link::find_link(socket, name)?;
+    let missing = || NetlinkError::Refused { index: 0, source: Errno::ENODEV.into() };
+    found.map(|link| link.index).ok_or_else(missing)
 }
 
 /// The routes to other nodes' pods; on a local node the default route bears our mark too, and is none of these.

@@ -18,6 +18,7 @@ mod rules;
 mod table;
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::net::Ipv4Addr;
 
 use nix::errno::Errno;
@@ -101,7 +102,8 @@ impl Services {
     /// Brings the kernel, then DNS, to what the table says of the services `touched`.
     fn apply(&mut self, touched: &BTreeSet<String>) -> Result<(), NetError> {
         let applied = self.apply_changes(touched).or_else(|error| {
-            tracing::warn!(%error, "the kernel refused a change of the service tables; building them anew");
+            let error: &dyn Error = &error;
+            tracing::warn!(error, "the kernel refused a change of the service tables; building them anew");
             self.rebuild()
         });
         let table = &self.table;
@@ -124,7 +126,8 @@ impl Services {
         if !vanished.is_empty()
             && let Err(error) = conntrack::forget(&mut self.socket, &vanished)
         {
-            tracing::warn!(%error, "cannot end UDP flows to endpoints that are gone; they end by themselves");
+            let error: &dyn Error = &error;
+            tracing::warn!(error, "cannot end UDP flows to endpoints that are gone; they end by themselves");
         }
         Ok(())
     }

@@ -137,6 +137,15 @@ fn a_service_address_leads_to_every_ready_endpoint_and_to_no_other() {
     }
     apply(&world, &table(1, true, vec![shop(&[&near, &far], "TCP")]));
     assert_eq!(answering(&client), names(&[&near, &far]));
+    let ruleset = world.ruleset(0);
+    for rule in [
+        "ip daddr . meta l4proto . th dport vmap @services",
+        "10.166.0.20 . tcp . 80 : goto service-10.166.0.20-tcp-80",
+        "to numgen random mod 2 map { 0 : 10.165.0.3 . 8080, 1 : 10.165.1.2 . 8080 } comment \"default/shop\"",
+        "fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @node-ports",
+    ] {
+        assert!(ruleset.contains(rule), "no {rule} in {ruleset}");
+    }
     apply(&world, &table(2, false, vec![shop(&[&far], "TCP")]));
     assert_eq!(answering(&client), names(&[&far]));
     apply(&world, &table(3, false, vec![shop(&[&far, &near], "TCP")]));
