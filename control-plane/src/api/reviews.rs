@@ -18,12 +18,12 @@ pub(super) async fn answer(call: Call, review: Review) -> Result<Response<Body>,
     let media = body::media_type(&call.head.headers);
     let mut object = if call.body.is_empty() { Object::default() } else { body::object(&media, &call.body)? };
     let (api_version, kind, status) = match review {
-        Review::SelfSubjectAccess => (
+        Review::Access => (
             "authorization.k8s.io/v1",
             "SelfSubjectAccessReview",
             json!({"allowed": true, "reason": "members of system:masters may do everything"}),
         ),
-        Review::SelfSubjectRules => (
+        Review::Rules => (
             "authorization.k8s.io/v1",
             "SelfSubjectRulesReview",
             json!({
@@ -32,7 +32,7 @@ pub(super) async fn answer(call: Call, review: Review) -> Result<Response<Body>,
                 "incomplete": false,
             }),
         ),
-        Review::SelfSubject => (
+        Review::Identity => (
             "authentication.k8s.io/v1",
             "SelfSubjectReview",
             json!({"userInfo": {"username": call.identity.name, "groups": call.identity.groups}}),

@@ -55,9 +55,9 @@ impl Place {
 /// A question about the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Review {
-    SelfSubjectAccess,
-    SelfSubjectRules,
-    SelfSubject,
+    Access,
+    Rules,
+    Identity,
 }
 
 /// Reads a path; slashes at its end are tolerated.
@@ -71,14 +71,10 @@ pub(super) fn parse(path: &str) -> Result<Route, Status> {
         ["openapi", "v2"] => Ok(Route::OpenApiV2),
         ["minikube-ish", "v1", "front"] => Ok(Route::Front),
         ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"] => {
-            Ok(Route::Review(Review::SelfSubjectAccess))
+            Ok(Route::Review(Review::Access))
         }
-        ["apis", "authorization.k8s.io", "v1", "selfsubjectrulesreviews"] => {
-            Ok(Route::Review(Review::SelfSubjectRules))
-        }
-        ["apis", "authentication.k8s.io", "v1", "selfsubjectreviews"] => {
-            Ok(Route::Review(Review::SelfSubject))
-        }
+        ["apis", "authorization.k8s.io", "v1", "selfsubjectrulesreviews"] => Ok(Route::Review(Review::Rules)),
+        ["apis", "authentication.k8s.io", "v1", "selfsubjectreviews"] => Ok(Route::Review(Review::Identity)),
         ["api", version] if serves("", version) => resources("", version),
         ["api", version, rest @ ..] => resource("", version, rest).map(Route::Resource),
         ["apis", group] if Kind::ALL.iter().any(|kind| kind.info().group == *group) => {

@@ -1,5 +1,7 @@
 //! `/scale`: the number of replicas of any kind that has one, under one name for all.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use http::{Method, Response};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -11,57 +13,64 @@ use super::answer::Answer;
 use super::{Call, body, write};
 use crate::change::Change;
 use crate::registry::{Cause, Reason, Status};
-use crate::snapshot::Key;
+use crate::snapshot::{Key, Stored};
 
 /// Answers `GET`, `PUT` and `PATCH` of a scale.
 pub(super) async fn answer(call: Call, key: Key) -> Result<Response<Body>, Status> {
     match call.head.method {
         Method::GET | Method::HEAD => Ok(Answer::json(&scale(current(&call, &key)?.object()))),
         Method::PUT => {
-            let media = body::media_type(&call.head.headers);
-            let wanted = body::value(&media, &call.body)?;
-            set(&call, &key, &wanted).await
+            let wanted = body::value(&body::media_type(&call.head.headers), &call.body)?;
+            let is_pinned =
+                wanted["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty());
+            set(&call, &key, is_pinned, |_| Ok(wanted.clone())).await
         }
         Method::PATCH => {
             let patch = write::read_patch(&call)?;
-            for _ in 0..write::PATCH_TRIES {
-                let stored = current(&call, &key)?;
-                let before = scale(stored.object());
-                let is_pinned = patch.pins_revision();
-                let wanted = patch.clone().apply(before, None)?;
-                match set(&call, &key, &wanted).await {
-                    Err(status) if status.reason == Reason::Conflict && !is_pinned => {}
-                    answer => return answer,
-                }
-            }
-            Err(Status::modified(key.kind, &key.name))
+            set(&call, &key, patch.pins_revision(), |current| patch.clone().apply(current, None)).await
         }
         _ => Err(call.method_not_allowed()),
     }
 }
 
-fn current(call: &Call, key: &Key) -> Result<std::sync::Arc<crate::snapshot::Stored>, Status> {
+fn current(call: &Call, key: &Key) -> Result<Arc<Stored>, Status> {
     let snapshot = call.api.store.snapshot();
     snapshot.get(key).cloned().ok_or_else(|| Status::not_found(key.kind, &key.name))
 }
 
-async fn set(call: &Call, key: &Key, wanted: &Value) -> Result<Response<Body>, Status> {
-    let replicas = match &wanted["spec"]["replicas"] {
-        Value::Null => 0,
-        value => value.as_i64().filter(|n| (0..=i64::from(i32::MAX)).contains(n)).ok_or_else(|| {
-            let message = format!("Invalid value: {value}: must be a whole number of at least 0");
-            Status::invalid(key.kind, &key.name, vec![Cause::invalid("spec.replicas", message)])
-        })?,
-    };
-    let mut object = current(call, key)?.object().clone();
-    if let Some(version) =
-        wanted["metadata"]["resourceVersion"].as_str().filter(|version| !version.is_empty())
-    {
-        object.set(&["metadata", "resourceVersion"], version);
+/// Sets what `wanted` makes of the current scale; tried again when the object changes in between, unless the caller
+/// means one version of it.
+async fn set(
+    call: &Call,
+    key: &Key,
+    is_pinned: bool,
+    wanted: impl Fn(Value) -> Result<Value, Status>,
+) -> Result<Response<Body>, Status> {
+    for _ in 0..write::PATCH_TRIES {
+        let stored = current(call, key)?;
+        let wanted = wanted(scale(stored.object()))?;
+        let mut object = stored.object().clone();
+        if is_pinned {
+            object.set(&["metadata", "resourceVersion"], wanted["metadata"]["resourceVersion"].clone());
+        }
+        object.set(&["spec", "replicas"], replicas(key, &wanted)?);
+        match write::submit(call, Change::Update(object)).await {
+            Err(status) if status.reason == Reason::Conflict && !is_pinned => {}
+            outcome => return Ok(Answer::json(&scale(outcome?.stored().object()))),
+        }
     }
-    object.set(&["spec", "replicas"], replicas);
-    let outcome = write::submit(call, Change::Update(object)).await?;
-    Ok(Answer::json(&scale(outcome.stored().object())))
+    Err(Status::modified(key.kind, &key.name))
+}
+
+fn replicas(key: &Key, scale: &Value) -> Result<i64, Status> {
+    let value = &scale["spec"]["replicas"];
+    if value.is_null() {
+        return Ok(0);
+    }
+    value.as_i64().filter(|count| (0..=i64::from(i32::MAX)).contains(count)).ok_or_else(|| {
+        let message = format!("Invalid value: {value}: must be a whole number of at least 0");
+        Status::invalid(key.kind, &key.name, vec![Cause::invalid("spec.replicas", message)])
+    })
 }
 
 /// An object's scale.

@@ -28,7 +28,7 @@ const BUFFER_MAX_BYTES: usize = 256 * 1024;
 /// How many requests one HTTP/2 connection may have open.
 const STREAMS_MAX: u32 = 250;
 /// How long connections may take to end once we are told to stop; watches do not end by themselves.
-const DRAIN_MAX: Duration = Duration::from_secs(2);
+const DRAIN_MAX: Duration = Duration::from_millis(500);
 /// How long to wait when the kernel has no file descriptor left for another connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -49,7 +49,7 @@ pub async fn serve(
             accepted = accept(&listener, &room) => accepted,
         };
         let (stream, permit) = accepted;
-        let connection = connection(acceptor.clone(), stream, api.clone(), shutdown.clone());
+        let connection = Box::pin(connection(acceptor.clone(), stream, api.clone(), shutdown.clone()));
         let cut = cut.clone();
         connections.spawn(async move {
             cut.run_until_cancelled_owned(connection).await;

@@ -217,9 +217,11 @@ fn place(object: &mut Object, at: &Place) -> Result<(), Status> {
 /// Reads a patch of the language that its media type names.
 pub(super) fn read_patch(call: &Call) -> Result<Patch, Status> {
     let media = body::media_type(&call.head.headers);
-    let map = |value: Value| match value {
-        Value::Object(map) => Ok(map),
-        _ => Err(Status::bad_request("the patch is no JSON object")),
+    let map = |value: Value| {
+        if let Value::Object(map) = value {
+            return Ok(map);
+        }
+        Err(Status::bad_request("the patch is no JSON object"))
     };
     match media.as_str() {
         "application/strategic-merge-patch+json" => Ok(Patch::Strategic(map(body::json(&call.body)?)?)),
@@ -275,11 +277,10 @@ fn read_delete_options(call: &mut Call) -> Result<DeleteOptions, Status> {
     if options["dryRun"].as_array().is_some_and(|all| !all.is_empty()) {
         call.query.dry_run = true;
     }
-    let grace = match &options["gracePeriodSeconds"] {
-        Value::Null => call.query.number("gracePeriodSeconds")?,
-        value => Some(
-            value.as_i64().ok_or_else(|| Status::bad_request("gracePeriodSeconds must be a whole number"))?,
-        ),
+    let not_whole = || Status::bad_request("gracePeriodSeconds must be a whole number");
+    let grace = match options.get("gracePeriodSeconds").filter(|value| !value.is_null()) {
+        None => call.query.number("gracePeriodSeconds")?,
+        Some(value) => Some(value.as_i64().ok_or_else(not_whole)?),
     };
     let policy = options["propagationPolicy"].as_str().or(call.query.get("propagationPolicy"));
     let orphans =

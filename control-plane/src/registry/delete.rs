@@ -33,10 +33,8 @@ pub(super) fn delete(
         namespaces::check_deletable(&key.name)?;
     }
     let mut object = stored.object().clone();
-    let grace_seconds = match key.kind {
-        Kind::Pod => pods::grace_seconds(&object, asked.grace_period_seconds),
-        _ => 0,
-    };
+    let is_pod = key.kind == Kind::Pod;
+    let grace_seconds = if is_pod { pods::grace_seconds(&object, asked.grace_period_seconds) } else { 0 };
     if object.is_terminating() {
         shorten_grace(&mut object, grace_seconds, now);
     } else {

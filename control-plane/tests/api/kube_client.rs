@@ -15,10 +15,10 @@ fn config_map(name: &str, value: &str) -> ConfigMap {
 }
 
 fn code(error: kube::Error) -> u16 {
-    match error {
-        kube::Error::Api(status) => status.code,
-        other => panic!("no answer of the API: {other}"),
+    if let kube::Error::Api(status) = error {
+        return status.code;
     }
+    panic!("no answer of the API: {error}")
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A served API; ends when dropped.
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
-    pub(crate) store: Store,
+    _store: Store,
     ca_pem: String,
     client_pem: String,
     client_key_pem: String,
@@ -59,7 +59,7 @@ impl Served {
         tokio::spawn(serve(listener, authority.server(server_pem, server_key), api, shutdown.clone()));
         Self {
             address,
-            store,
+            _store: store,
             ca_pem: authority.certificate_pem,
             client_pem,
             client_key_pem: client_key.serialize_pem(),
@@ -171,30 +171,21 @@ impl Sessions for Echo {
         let (answers, from_node) = mpsc::channel(16);
         tokio::spawn(async move {
             let send = async |frame| {
-                let frame = proto::SessionFrame { frame: Some(frame) };
-                answers.send(frame).await
+                // The client may have left already.
+                let _gone = answers.send(proto::SessionFrame { frame: Some(frame) }).await;
             };
-            match request.open.kind {
-                Some(proto::open_session::Kind::Exec(exec)) => {
-                    let told = exec.command.join(" ");
-                    let _gone = send(Frame::Stdout(format!("{told}\n").into())).await;
-                    while exec.stdin {
-                        let Some(proto::SessionFrame { frame: Some(frame) }) = said.recv().await else {
-                            break;
-                        };
-                        match frame {
-                            Frame::Stdin(bytes) => drop(send(Frame::Stdout(bytes)).await),
-                            Frame::StdinClosed(_) => break,
-                            _ => {}
-                        }
-                    }
-                    let code = told.strip_prefix("exit ").and_then(|code| code.parse().ok()).unwrap_or(0);
-                    let _gone = send(Frame::ExitCode(code)).await;
-                }
-                _ => {
-                    let _gone = send(Frame::Stdout("one\ntwo\n".into())).await;
+            let Some(proto::open_session::Kind::Exec(exec)) = request.open.kind else {
+                return send(Frame::Stdout("one\ntwo\n".into())).await;
+            };
+            let told = exec.command.join(" ");
+            send(Frame::Stdout(format!("{told}\n").into())).await;
+            if exec.stdin {
+                while let Some(proto::SessionFrame { frame: Some(Frame::Stdin(bytes)) }) = said.recv().await {
+                    send(Frame::Stdout(bytes)).await;
                 }
             }
+            let code = told.strip_prefix("exit ").and_then(|code| code.parse().ok()).unwrap_or(0);
+            send(Frame::ExitCode(code)).await;
         });
         async { Ok(Session { to_node, from_node }) }.boxed()
     }

@@ -120,7 +120,15 @@ fn scalar(field: &Field, number: u64, into: &mut Fields) -> Result<(), ProtobufE
         Type::Number | Type::Count => json!(number.cast_signed()),
         Type::Flag | Type::Mark => json!(number != 0),
         Type::Ignored => return Ok(()),
-        _ => return Err(ProtobufError::Malformed),
+        Type::Text
+        | Type::Texts
+        | Type::Time
+        | Type::IntOrString
+        | Type::TextMap
+        | Type::BytesMap
+        | Type::One(_)
+        | Type::Many(_)
+        | Type::Inline(_) => return Err(ProtobufError::Malformed),
     };
     let says_nothing = matches!(field.is, Type::Count | Type::Mark) && number == 0;
     if !says_nothing {

@@ -144,7 +144,7 @@ fn schema(schema: &Value) -> Message {
             item.message(1, &self::schema(value));
             message.message(21, &item);
         }
-        _ => {}
+        Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => {}
     }
     if schema["type"].is_string() {
         let mut item = Message::default();

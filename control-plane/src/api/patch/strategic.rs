@@ -247,10 +247,10 @@ fn same_key(item: &Value, key: &str, id: &Value) -> bool {
 }
 
 fn list(value: Value, what: &str) -> Result<Vec<Value>, StrategicError> {
-    match value {
-        Value::Array(items) => Ok(items),
-        other => Err(StrategicError::WrongType(format!("{what}: {other}"))),
+    if let Value::Array(items) = value {
+        return Ok(items);
     }
+    Err(StrategicError::WrongType(format!("{what}: {value}")))
 }
 
 /// A part of a patch as a plain document: what it adds, without directives and deletions.
