@@ -120,7 +120,7 @@ pub enum Error {
 pub fn run(config: &Config) -> Result<(), Error> {
     check_process()?;
     seal::seal()?;
-    hide()?;
+    settle()?;
     let layout = read_layout().ok_or(Error::NoCgroups)?;
     check_cgroup_root(&config.cgroup_root)?;
     let state_error = |source| Error::State { path: config.state_dir.clone(), source };
@@ -157,9 +157,11 @@ fn check_process() -> Result<(), Error> {
     Ok(())
 }
 
-/// Inherited by every fork until it executes: a process inside a container must not reach our memory or our
+/// What every fork inherits until it executes. A process inside a container must not reach our memory or our
 /// descriptors through /proc while one of ours is still on its way in (CVE-2016-9962).
-fn hide() -> Result<(), Error> {
+fn settle() -> Result<(), Error> {
+    // What is made for a container is for its users to enter, whatever umask we were started with.
+    umask(Mode::from_bits_truncate(0o022));
     nix::sys::prctl::set_dumpable(false)
         .map_err(|source| Error::Kernel { what: "hide from containers", source })
 }

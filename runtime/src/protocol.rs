@@ -56,7 +56,8 @@ impl Sandbox {
 /// Where a container's own changes to its root filesystem go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Writable {
-    /// A directory of this container alone, on a real filesystem; made if missing, deleted by `remove`.
+    /// A directory of this container alone, on a real filesystem; made if missing. `remove` deletes what the launch
+    /// made in it (`upper`, `work`), and itself if it is empty then.
     Directory(PathBuf),
     /// Memory, gone with the container. The bytes count against the container's memory limit.
     Memory {

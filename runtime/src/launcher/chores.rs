@@ -37,7 +37,8 @@ pub(super) struct Errand<'a> {
     pub(super) kill: Option<&'a OwnedFd>,
     pub(super) await_end: Option<&'a OwnedFd>,
     pub(super) cgroup: Option<String>,
-    pub(super) folders: Vec<PathBuf>,
+    pub(super) layer: Option<PathBuf>,
+    pub(super) folder: PathBuf,
 }
 
 impl Errand<'_> {
@@ -66,13 +67,27 @@ impl Errand<'_> {
             let removed = Cgroup::new(layout, path.clone()).remove();
             removed.map_err(|error| io::Error::from_raw_os_error(error.errno()))?;
         }
-        self.folders.iter().try_for_each(|folder| remove_folder(folder))
+        self.layer.iter().try_for_each(|layer| remove_layer(layer))?;
+        remove_folder(&self.folder)
     }
 }
 
 /// Waits until the process behind `process` has ended, whoever's child it is.
 pub(super) fn await_end(process: &OwnedFd) {
     let _ = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], PollTimeout::from(END_WAIT_MS));
+}
+
+/// Removes a writable layer: what a launch has made in the folder that it was given, and the folder if nothing else
+/// is in it. The path came from outside; a wrong one must not cost anybody's files.
+pub(super) fn remove_layer(folder: &Path) -> io::Result<()> {
+    remove_folder(&folder.join("upper"))?;
+    remove_folder(&folder.join("work"))?;
+    match fs::remove_dir(folder) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 pub(super) fn remove_folder(folder: &Path) -> io::Result<()> {

@@ -203,15 +203,16 @@ impl Launcher {
         if !is_final(&entry.state) || entry.removing {
             return Err(in_use("container", id));
         }
-        let mut folders = vec![self.state.container(id)];
-        if let Writable::Directory(path) = &entry.record.spec.writable {
-            folders.push(path.clone());
-        }
+        let layer = match &entry.record.spec.writable {
+            Writable::Directory(path) => Some(path.clone()),
+            Writable::Memory { .. } => None,
+        };
         let errand = Errand {
             kill: None,
             await_end: entry.monitor.as_ref(),
             cgroup: Some(entry.record.cgroup.clone()),
-            folders,
+            layer,
+            folder: self.state.container(id),
         };
         let chore = errand.fork(&self.layout, Some(asker), Then::ForgetContainer(id.into()))?;
         self.add_chore(chore);

@@ -53,7 +53,8 @@ impl Launcher {
             kill: entry.process.as_ref(),
             await_end: None,
             cgroup: Some(self.group_path(&entry.spec)),
-            folders: vec![self.state.sandbox(id)],
+            layer: None,
+            folder: self.state.sandbox(id),
         };
         let chore = errand.fork(&self.layout, Some(asker), Then::ForgetSandbox(id.into()))?;
         self.add_chore(chore);

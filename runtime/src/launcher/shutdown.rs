@@ -1,7 +1,11 @@
 //! The end of a launcher: either quietly, leaving everything to the next one, or with all that it made.
 
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
 use super::Launcher;
-use super::chores::{await_end, remove_folder};
+use super::chores::{await_end, remove_folder, remove_layer};
 use crate::cgroup::Cgroup;
 use crate::protocol::Writable;
 use crate::sys;
@@ -50,14 +54,19 @@ impl Launcher {
             Writable::Directory(path) => Some(path.as_path()),
             Writable::Memory { .. } => None,
         });
-        for folder in layers.chain([self.state.root()]) {
-            if let Err(error) = remove_folder(folder) {
-                tracing::warn!(?folder, error = &error as &dyn std::error::Error, "files stay");
-            }
+        for layer in layers {
+            warn_unless(remove_layer(layer), layer);
         }
+        warn_unless(remove_folder(self.state.root()), self.state.root());
     }
 }
 
-fn copy(fd: &std::os::fd::OwnedFd) -> Option<std::os::fd::OwnedFd> {
+fn warn_unless(removed: io::Result<()>, folder: &Path) {
+    if let Err(error) = removed {
+        tracing::warn!(?folder, error = &error as &dyn std::error::Error, "files stay");
+    }
+}
+
+fn copy(fd: &OwnedFd) -> Option<OwnedFd> {
     fd.try_clone().ok()
 }

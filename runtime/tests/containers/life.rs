@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 
-use runtime::protocol::{ContainerState, Event, Failure, LogSpec};
+use runtime::protocol::{ContainerState, Event, Failure, LogSpec, SandboxSpec, Writable};
 
 use crate::Test;
 use crate::house::{House, sandbox_spec, wait_for};
@@ -37,6 +37,14 @@ pub(crate) const TESTS: &[Test] = &[
         many_containers_at_once_start_and_end_each_for_itself,
     ),
     ("nonsense_on_the_socket_costs_only_its_sender", nonsense_on_the_socket_costs_only_its_sender),
+    (
+        "a_writable_layer_may_be_memory_and_stdin_may_stay_open",
+        a_writable_layer_may_be_memory_and_stdin_may_stay_open,
+    ),
+    (
+        "a_sandbox_may_have_the_hosts_network_and_parameters_of_its_own",
+        a_sandbox_may_have_the_hosts_network_and_parameters_of_its_own,
+    ),
 ];
 
 fn a_container_runs_says_its_lines_and_exits_with_its_code() {
@@ -229,5 +237,42 @@ fn nonsense_on_the_socket_costs_only_its_sender() {
     let refused = house.client.start(spec).expect_err("an id is no path");
     assert!(matches!(refused.failure(), Some(Failure::BadSpec { .. })), "{refused}");
     assert_eq!(house.run("b", "exit 0").0.code, 0);
+    house.end();
+}
+
+fn a_writable_layer_may_be_memory_and_stdin_may_stay_open() {
+    let mut house = House::new();
+    let mut spec =
+        house.shell("a", "echo x > /x && cat /x; dd if=/dev/zero of=/big bs=1M count=8; echo code $?");
+    spec.writable = Writable::Memory { limit_bytes: Some(4 << 20) };
+    let (_, output) = house.run_spec(spec);
+    assert!(
+        output.contains('x') && output.contains("No space left") && output.contains("code 1"),
+        "{output}"
+    );
+    let mut spec = house.command("b", &["cat"]);
+    spec.stdin = true;
+    house.client.start(spec).expect("starts");
+    assert_eq!(house.run_spec(house.command("c", &["cat"])).0.code, 0, "/dev/null ends at once");
+    assert!(matches!(house.state("b"), Some(ContainerState::Running(_))), "an open stdin does not");
+    house.end();
+}
+
+fn a_sandbox_may_have_the_hosts_network_and_parameters_of_its_own() {
+    let mut house = House::new();
+    let mut tuned = sandbox_spec("tuned");
+    tuned.sysctls.insert("net.core.somaxconn".into(), "77".into());
+    let tuned = house.client.create_sandbox(&tuned).expect("can be made");
+    let host = SandboxSpec { host_network: true, ..sandbox_spec("host") };
+    let host = house.client.create_sandbox(&host).expect("can be made");
+    let own = fs::read_link("/proc/self/ns/net").expect("is there");
+    assert_eq!(fs::read_link(host.netns_path()).expect("it lives"), own);
+    assert_ne!(fs::read_link(tuned.netns_path()).expect("it lives"), own);
+    let mut spec = house.shell("a", "cat /proc/sys/net/core/somaxconn");
+    spec.sandbox = "tuned".into();
+    assert_eq!(house.run_spec(spec).1, "77");
+    let mut spec = house.shell("b", "readlink /proc/self/ns/net");
+    spec.sandbox = "host".into();
+    assert_eq!(house.run_spec(spec).1, own.to_str().expect("is text"));
     house.end();
 }
