@@ -28,7 +28,7 @@ pub struct Warning {
 
 impl fmt::Display for Warning {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} has no effect here: {}", self.field, self.instead)
+        write!(formatter, "{} is not acted on: {}", self.field, self.instead)
     }
 }
 

@@ -286,6 +286,7 @@ impl Screen<'_> {
         // Only the first table of a watch says its columns.
         if self.table.columns.is_empty() && !table.columns.is_empty() {
             self.table.columns.clone_from(&table.columns);
+            self.columns.fit(&roomy(&self.table.header(&self.shown)));
             if !self.get.args.no_headers {
                 lines.push(self.table.header(&self.shown));
             }
@@ -297,6 +298,12 @@ impl Screen<'_> {
         }
         Ok(())
     }
+}
+
+/// A line as wide as a watch may come to need, so that what comes later still aligns.
+fn roomy(header: &[String]) -> Vec<String> {
+    let longest = |name: &String| if name == "STATUS" { "ContainerCreating".to_owned() } else { String::new() };
+    header.iter().map(longest).collect()
 }
 
 /// A Table; of a server that sends none, the names.

@@ -18,11 +18,11 @@ fn what_is_set_and_not_acted_on_is_named_with_what_happens_instead() {
         [
             (
                 "spec.template.spec.serviceAccountName".into(),
-                "spec.template.spec.serviceAccountName has no effect here: pods have no credentials for the API".into()
+                "spec.template.spec.serviceAccountName is not acted on: pods have no credentials for the API".into()
             ),
             (
                 "spec.template.spec.containers[1].tty".into(),
-                "spec.template.spec.containers[*].tty has no effect here: a container's output is a pipe; exec -t has a terminal"
+                "spec.template.spec.containers[*].tty is not acted on: a container's output is a pipe; exec -t has a terminal"
                     .to_owned()
             ),
         ]
