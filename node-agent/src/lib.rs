@@ -15,6 +15,7 @@ pub mod assignment;
 pub mod clock;
 pub mod hello;
 pub mod link;
+pub mod logs;
 pub mod net;
 pub mod node;
 pub mod outbox;

@@ -83,7 +83,7 @@ impl Parts {
     #[must_use]
     pub fn new(config: &Config) -> Self {
         let launcher = Launcher::new(config.launcher_socket.clone(), config.launcher_command.clone());
-        let directory = Directory::default();
+        let directory = Directory::new();
         let sessions = Sessions::new(launcher.clone(), directory.clone());
         Self { outbox: Arc::default(), sessions, launcher, directory }
     }
