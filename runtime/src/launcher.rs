@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::stat::{Mode, umask};
 
@@ -21,7 +22,7 @@ use crate::cgroup::{self, Layout};
 use crate::protocol::{ContainerState, Event, Failure, Reply, Request, SandboxSpec};
 use crate::seccomp::Cache;
 use crate::state::{ContainerRecord, StateDir};
-use crate::{monitor, wire};
+use crate::{monitor, sys, wire};
 
 mod adopt;
 mod chores;
@@ -162,6 +163,12 @@ fn check_process() -> Result<(), Error> {
 fn settle() -> Result<(), Error> {
     // What is made for a container is for its users to enter, whatever umask we were started with.
     umask(Mode::from_bits_truncate(0o022));
+    sys::process::ignore_hangup()
+        .map_err(|source| Error::Kernel { what: "ignore a terminal's end", source })?;
+    // Each container takes a few descriptors. As many as may be; containers have their own limit from their spec.
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    raised.map_err(|source| Error::Kernel { what: "raise the limit of open files", source })?;
     nix::sys::prctl::set_dumpable(false)
         .map_err(|source| Error::Kernel { what: "hide from containers", source })
 }

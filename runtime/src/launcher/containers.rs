@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use oci_spec::runtime::Spec;
 
-use super::chores::{Errand, Then};
+use super::chores::{Errand, Then, remove_folder};
 use super::{CONTAINERS_MAX, ContainerEntry, Launcher, exists, in_use, io_failed, monitor, not_found};
 use crate::cgroup::Cgroup;
 use crate::monitor::Monitor;
@@ -51,7 +51,10 @@ impl Launcher {
             }
             .run()
         })
-        .map_err(|errno| Failure::Step { step: "fork the monitor".into(), errno: errno as i32 })?;
+        .map_err(|errno| {
+            let _ = remove_folder(&self.state.container(&record.spec.id));
+            Failure::Step { step: "fork the monitor".into(), errno: errno as i32 }
+        })?;
         let entry = ContainerEntry {
             state: ContainerState::Starting,
             monitor: Some(child.pidfd),

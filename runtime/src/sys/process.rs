@@ -129,6 +129,13 @@ pub(crate) fn reset_signals() -> Result<(), Errno> {
     nix::sys::signal::SigSet::empty().thread_set_mask()
 }
 
+/// Stays alive when the terminal that we were started from goes away.
+pub(crate) fn ignore_hangup() -> Result<(), Errno> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: ignoring a signal runs no code of ours.
+    unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) }.map(drop)
+}
+
 /// Makes descriptor `target` (0, 1 or 2) the same as `fd`.
 pub(crate) fn put_at(fd: impl AsFd, target: RawFd) -> Result<(), Errno> {
     let fd = fd.as_fd().as_raw_fd();

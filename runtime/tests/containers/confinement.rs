@@ -120,11 +120,11 @@ fn kernel_paths_are_masked_or_read_only() {
 
 fn a_device_made_inside_does_not_open() {
     let mut house = House::new();
-    let script = "for place in /tmp /dev /dev/shm; do mknod $place/null c 1 3 2>/dev/null || mknod $place/mine c 1 3; \
-        cat $place/mine; done; cat /dev/null && echo fine; head -c 4 /dev/urandom | wc -c";
+    let script = "for place in /tmp /dev /dev/shm; do mknod $place/mine c 1 3 && cat $place/mine; done; \
+        cat /dev/null && echo fine; head -c 4 /dev/urandom | wc -c";
     let (_, output) = house.run("a", script);
-    assert!(output.contains("Permission denied"), "{output}");
-    assert!(output.contains("fine\n4"), "{output}");
+    assert_eq!(output.matches("Permission denied").count(), 3, "{output}");
+    assert!(output.lines().any(|line| line == "fine") && output.lines().any(|line| line == "4"), "{output}");
     house.end();
 }
 
@@ -176,7 +176,10 @@ fn a_volume_is_seen_and_a_link_in_the_image_leads_nowhere_else() {
     mount.set_options(Some(vec!["rbind".into(), "ro".into()]));
     spec.spec.mounts_mut().as_mut().expect("has some").push(mount);
     let (_, output) = house.run_spec(spec);
-    assert!(output.contains("42\n") && output.contains("Read-only") && output.ends_with("in"), "{output}");
+    assert!(
+        output.contains("42\n") && output.contains("Read-only") && output.lines().any(|line| line == "in"),
+        "{output}"
+    );
     assert!(
         !std::path::Path::new("/tmp/in").try_exists().expect("can be looked at"),
         "the host is untouched"
