@@ -15,7 +15,13 @@ use crate::snapshot::Key;
 mod channels;
 mod logs;
 mod port_forward;
+mod spdy;
+mod spdy_exec;
+mod spdy_forward;
+mod upgrade;
 mod websocket;
+
+use upgrade::Handshake;
 
 /// The container that is meant when none is named.
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
@@ -47,23 +53,40 @@ pub(super) async fn exec(mut call: Call, key: Key, attach: bool) -> Result<Respo
         tty,
         attach,
     };
-    let handshake = websocket::Handshake::of(&mut call.head, &channels::PROTOCOLS)?;
+    // The error stream, and those that were asked for; a terminal has one for its size.
+    let wanted = [true, request.stdin, request.stdout, request.stderr, request.tty];
+    let streams = wanted.into_iter().filter(|wanted| *wanted).count();
+    let handshake = Handshake::of(&mut call.head, &channels::PROTOCOLS, "v4.channel.k8s.io")?;
     let request = session(&call, &key, Session::Exec(request))?;
     let session = call.api.sessions.open(request).await?;
-    Ok(handshake.upgrade(move |socket, protocol| channels::carry(socket, protocol, session)))
+    Ok(match handshake {
+        Handshake::WebSocket(handshake) => {
+            handshake.upgrade(move |socket, protocol| channels::carry(socket, protocol, session))
+        }
+        Handshake::Spdy(handshake) => handshake.upgrade(move |wire| spdy_exec::carry(wire, streams, session)),
+    })
 }
 
 /// Ways to a pod's ports.
 pub(super) async fn port_forward(mut call: Call, key: Key) -> Result<Response<Body>, Status> {
-    let ports = port_forward::ports(&call.query)?;
-    let handshake = websocket::Handshake::of(&mut call.head, &port_forward::PROTOCOLS)?;
-    let mut sessions = Vec::with_capacity(ports.len());
-    for port in ports {
-        let wanted = Session::PortForward(proto::PortForwardRequest { port: u32::from(port) });
-        let session = call.api.sessions.open(session(&call, &key, wanted)?).await?;
-        sessions.push((port, session));
+    let handshake = Handshake::of(&mut call.head, &port_forward::PROTOCOLS, "portforward.k8s.io")?;
+    let request = |port: u16| {
+        session(&call, &key, Session::PortForward(proto::PortForwardRequest { port: u32::from(port) }))
+    };
+    match handshake {
+        Handshake::WebSocket(handshake) => {
+            let mut sessions = Vec::new();
+            for port in port_forward::ports(&call.query)? {
+                sessions.push((port, call.api.sessions.open(request(port)?).await?));
+            }
+            Ok(handshake.upgrade(move |socket, _| port_forward::carry(socket, sessions)))
+        }
+        Handshake::Spdy(handshake) => {
+            let sessions = std::sync::Arc::clone(&call.api.sessions);
+            let template = spdy_forward::Template { sessions, request: request(0)? };
+            Ok(handshake.upgrade(move |wire| spdy_forward::carry(wire, template)))
+        }
     }
-    Ok(handshake.upgrade(move |socket, _| port_forward::carry(socket, sessions)))
 }
 
 /// A session with a pod, to be opened at its node.

@@ -1,8 +1,9 @@
 //! The API as real kubectls use it: the one on this machine, and one of the 1.20 line where there is one.
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, Output, Stdio};
 
-use super::served::Served;
+use super::served::{PATIENCE, Served};
 
 /// Where to look for kubectls; the second is unpacked from Debian's `kubernetes-client` by `make setup`.
 const KUBECTLS: [&str; 2] = ["/usr/bin/kubectl", "/tmp/kubectl-1.20/usr/bin/kubectl"];
@@ -37,11 +38,16 @@ struct Kubectl<'a> {
 }
 
 impl Kubectl<'_> {
-    fn run(&self, args: &[&str]) -> Output {
+    fn command(&self, args: &[&str]) -> Command {
         let config = self.served.kubeconfig();
         let mut command = Command::new(self.binary);
         command.arg("--kubeconfig").arg(config).arg("--cache-dir").arg(self.served.folder().join("cache"));
-        command.args(args).output().expect("kubectl runs")
+        command.args(args);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("kubectl runs")
     }
 
     /// What kubectl prints; it must succeed.
@@ -196,6 +202,9 @@ fn bind_web(kubectl: &Kubectl<'_>) {
     let binding = r#"{"apiVersion":"v1","kind":"Binding","metadata":{"name":"web"},"target":{"kind":"Node","name":"n"}}"#;
     let binding = kubectl.file("binding.json", binding);
     kubectl.ok(&["create", "--raw", "/api/v1/namespaces/default/pods/web/binding", "-f", &binding]);
+    let status = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web"},"status":{"phase":"Running"}}"#;
+    let status = kubectl.file("status.json", status);
+    kubectl.ok(&["replace", "--raw", "/api/v1/namespaces/default/pods/web/status", "-f", &status]);
 }
 
 #[test]
@@ -216,6 +225,40 @@ fn commands_run_in_a_pod_and_tell_their_exit_code() {
         assert_eq!(kubectl.ok(&["exec", "web", "--", "say", "hello"]), "say hello\n");
         let failed = kubectl.run(&["exec", "web", "--", "exit", "3"]);
         assert_eq!(failed.status.code(), Some(3), "{}", String::from_utf8_lossy(&failed.stderr));
+    });
+}
+
+#[test]
+fn what_is_typed_reaches_the_command() {
+    with_each_kubectl(|kubectl| {
+        bind_web(kubectl);
+        let mut exec = kubectl.command(&["exec", "-i", "web", "--", "cat"]);
+        let mut exec = exec.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("kubectl runs");
+        exec.stdin.take().expect("piped").write_all(b"there and back\n").expect("typed");
+        let output = exec.wait_with_output().expect("kubectl ends");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "cat\nthere and back\n");
+    });
+}
+
+#[test]
+fn ports_are_forwarded() {
+    with_each_kubectl(|kubectl| {
+        bind_web(kubectl);
+        let mut forward = kubectl.command(&["port-forward", "pod/web", ":80"]);
+        let mut forward = forward.stdout(Stdio::piped()).spawn().expect("kubectl runs");
+        let mut lines = BufReader::new(forward.stdout.take().expect("piped")).lines();
+        let first = lines.next().expect("a line").expect("readable");
+        let address = first.strip_prefix("Forwarding from ").and_then(|rest| rest.split(' ').next());
+        for _ in 0..2 {
+            let mut wire = std::net::TcpStream::connect(address.expect("an address")).expect("connected");
+            wire.set_read_timeout(Some(PATIENCE)).expect("a limit");
+            wire.write_all(b"through").expect("sent");
+            let mut heard = [0_u8; 7];
+            wire.read_exact(&mut heard).expect("heard");
+            assert_eq!(&heard, b"through");
+        }
+        forward.kill().expect("killed");
+        forward.wait().expect("reaped");
     });
 }
 

@@ -162,7 +162,7 @@ impl Authority {
     }
 }
 
-/// A node that answers every log with two lines, and every exec with what it was told.
+/// A node that answers every log with two lines, and every exec and connection with what it was told.
 struct Echo;
 
 impl Sessions for Echo {
@@ -174,11 +174,19 @@ impl Sessions for Echo {
                 // The client may have left already.
                 let _gone = answers.send(proto::SessionFrame { frame: Some(frame) }).await;
             };
-            let Some(proto::open_session::Kind::Exec(exec)) = request.open.kind else {
-                return send(Frame::Stdout("one\ntwo\n".into())).await;
+            let exec = match request.open.kind {
+                Some(proto::open_session::Kind::Exec(exec)) => exec,
+                Some(proto::open_session::Kind::PortForward(_)) => {
+                    proto::ExecRequest { stdin: true, ..Default::default() }
+                }
+                Some(proto::open_session::Kind::Log(_)) | None => {
+                    return send(Frame::Stdout("one\ntwo\n".into())).await;
+                }
             };
             let told = exec.command.join(" ");
-            send(Frame::Stdout(format!("{told}\n").into())).await;
+            if !told.is_empty() {
+                send(Frame::Stdout(format!("{told}\n").into())).await;
+            }
             if exec.stdin {
                 while let Some(proto::SessionFrame { frame: Some(Frame::Stdin(bytes)) }) = said.recv().await {
                     send(Frame::Stdout(bytes)).await;

@@ -95,7 +95,7 @@ fn frame(data: &Bytes, can_close: bool) -> Option<Frame> {
     }
 }
 
-fn resize(json: &[u8]) -> Option<Frame> {
+pub(super) fn resize(json: &[u8]) -> Option<Frame> {
     let size: Value = serde_json::from_slice(json).ok()?;
     let side = |name: &str| u32::try_from(size[name].as_u64()?).ok();
     Some(Frame::Resize(proto::Resize { columns: side("Width")?, rows: side("Height")? }))

@@ -1,14 +1,14 @@
 //! A request that becomes a WebSocket: RFC 6455's handshake on top of hyper's upgrade.
 
 use axum::body::Body;
-use futures::Future;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request};
+use http::{HeaderValue, Response, StatusCode, header, request};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use super::upgrade::has_word;
 use crate::registry::Status;
 
 /// How large one message from a client may be.
@@ -29,8 +29,7 @@ impl Handshake {
         let is_upgrade = has_word(&head.headers, &header::UPGRADE, "websocket");
         let key = head.headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| is_upgrade);
         let (Some(key), Some(upgrade)) = (key, head.extensions.remove::<OnUpgrade>()) else {
-            let message =
-                "unable to upgrade: this is served over WebSocket only (kubectl 1.30 or later speaks it)";
+            let message = "unable to upgrade: this is served over WebSocket and SPDY/3.1 only";
             return Err(Status::bad_request(message));
         };
         let offers = |protocol: &&&str| has_word(&head.headers, &header::SEC_WEBSOCKET_PROTOCOL, protocol);
@@ -77,10 +76,4 @@ impl Handshake {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
         response
     }
-}
-
-/// Whether a header's comma-separated list has a word.
-fn has_word(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(word))
 }
