@@ -7,7 +7,7 @@
 //!     └──────────────── Add ──────────────────┘
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::table::EndpointSpec;
@@ -37,17 +37,23 @@ pub(crate) enum Change {
     Remove(SocketAddr),
 }
 
-/// All changes, removals first. Of an address named twice, the first counts.
+/// All changes, removals first. Of an address named twice, the one that is ready counts: the other's owner has
+/// left it behind.
 pub(crate) fn plan_changes(current: &BTreeMap<SocketAddr, Standing>, wanted: &[EndpointSpec]) -> Vec<Change> {
-    let named: BTreeSet<SocketAddr> = wanted.iter().map(|spec| spec.address).collect();
-    let gone = current.keys().filter(|address| !named.contains(address));
+    let mut named: BTreeMap<SocketAddr, &EndpointSpec> = BTreeMap::new();
+    for spec in wanted {
+        let known = named.entry(spec.address).or_insert(spec);
+        if spec.ready && !known.ready {
+            *known = spec;
+        }
+    }
+    let gone = current.keys().filter(|address| !named.contains_key(address));
     let mut changes: Vec<Change> = gone.map(|address| Change::Remove(*address)).collect();
-    let mut seen = BTreeSet::new();
-    for spec in wanted.iter().filter(|spec| seen.insert(spec.address)) {
-        match (current.get(&spec.address), spec.ready) {
+    for (address, spec) in named {
+        match (current.get(&address), spec.ready) {
             (None, _) => changes.push(Change::Add(spec.clone())),
-            (Some(Standing::Ready), false) => changes.push(Change::Drain(spec.address)),
-            (Some(Standing::Draining), true) => changes.push(Change::Revive(spec.address)),
+            (Some(Standing::Ready), false) => changes.push(Change::Drain(address)),
+            (Some(Standing::Draining), true) => changes.push(Change::Revive(address)),
             (Some(Standing::Ready), true) | (Some(Standing::Draining), false) => {}
         }
     }

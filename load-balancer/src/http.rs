@@ -35,7 +35,11 @@ const HTTP2_PREFACE_START: &[u8] = b"PRI";
 /// Serves one client connection until it ends.
 pub(crate) async fn serve(front: Arc<Front>, entrance: Entrance, stream: TcpStream, client: SocketAddr) {
     let mut start = [0; HTTP2_PREFACE_START.len()];
-    let Ok(Ok(length)) = timeout(front.limits.head_timeout, stream.peek(&mut start)).await else { return };
+    let peeked = tokio::select! {
+        peeked = timeout(front.limits.head_timeout, stream.peek(&mut start)) => peeked,
+        () = front.stopping.cancelled() => return,
+    };
+    let Ok(Ok(length)) = peeked else { return };
     let ended = if &start[..length] == HTTP2_PREFACE_START {
         serve_http2(&front, entrance, stream, client).await
     } else {

@@ -34,8 +34,9 @@ proptest! {
             let changes = plan_changes(&current, &wanted);
             carry_out(&mut current, changes);
             let mut expected = BTreeMap::new();
-            for spec in wanted.iter().rev() {
-                expected.insert(spec.address, if spec.ready { Standing::Ready } else { Standing::Draining });
+            for spec in &wanted {
+                let ready = wanted.iter().any(|other| other.address == spec.address && other.ready);
+                expected.insert(spec.address, if ready { Standing::Ready } else { Standing::Draining });
             }
             prop_assert_eq!(&current, &expected);
             prop_assert_eq!(plan_changes(&current, &wanted), vec![]);

@@ -128,3 +128,15 @@ async fn shutting_down_lets_requests_finish_and_keeps_the_deadline() {
         assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
     }
 }
+
+#[tokio::test]
+async fn shutting_down_does_not_wait_for_clients_that_ask_nothing() {
+    let echo = Endpoint::start(Manner::Echo).await;
+    let handle = start(Limits::default());
+    handle.apply(&table(&[(echo.address, true)]));
+    let _silent = tokio::net::TcpStream::connect(handle.http_address()).await.expect("the front listens");
+    let mut idle = Client::connect(handle.http_address()).await;
+    assert!(idle.get("/").await.0.is_success());
+    until("both are accepted", || handle.stats().connections >= 2).await;
+    assert!(handle.shutdown(Duration::from_secs(5)).await);
+}
