@@ -1,5 +1,5 @@
 //! The forms that Kubernetes prescribes for names: RFC 1123 labels and subdomains, qualified names, label values,
-//! port names, environment variables. Each check says what is wrong in one sentence that quotes the text.
+//! port names, environment variables. Each check says what would be right, as half a sentence about the text.
 //!
 //! Source: apimachinery `pkg/util/validation`.
 
@@ -17,9 +17,7 @@ pub fn dns_label(text: &str) -> Verdict {
     if is_dns_label(text) {
         return Ok(());
     }
-    Err(format!(
-        "{text:?} must be lower case letters, digits and '-', and begin and end with a letter or digit"
-    ))
+    refused("must be lower case letters, digits and '-', and begin and end with a letter or digit")
 }
 
 /// A DNS label that begins with a letter (RFC 1035), as Service names must be.
@@ -28,9 +26,7 @@ pub fn dns_label_1035(text: &str) -> Verdict {
     if is_dns_label(text) && text.starts_with(|c: char| c.is_ascii_lowercase()) {
         return Ok(());
     }
-    Err(format!(
-        "{text:?} must be lower case letters, digits and '-', begin with a letter, and end with a letter or digit"
-    ))
+    refused("must be lower case letters, digits and '-', begin with a letter, and end with a letter or digit")
 }
 
 /// DNS labels joined by dots: `shop.example.com`.
@@ -39,9 +35,7 @@ pub fn dns_subdomain(text: &str) -> Verdict {
     if text.split('.').all(is_dns_label) {
         return Ok(());
     }
-    Err(format!(
-        "{text:?} must be lower case letters, digits, '-' and '.', and begin and end with a letter or digit"
-    ))
+    refused("must be lower case letters, digits, '-' and '.', and begin and end with a letter or digit")
 }
 
 /// A subdomain whose first label may be `*`, as an Ingress's host may be.
@@ -62,9 +56,7 @@ pub fn qualified_name(text: &str) -> Verdict {
     if is_label_text(name) {
         return Ok(());
     }
-    Err(format!(
-        "{text:?} must be letters, digits, '-', '_' and '.', and begin and end with a letter or digit"
-    ))
+    refused("must be letters, digits, '-', '_' and '.', and begin and end with a letter or digit")
 }
 
 /// The value of a label; it may be empty.
@@ -76,9 +68,7 @@ pub fn label_value(text: &str) -> Verdict {
     if is_label_text(text) {
         return Ok(());
     }
-    Err(format!(
-        "{text:?} must be letters, digits, '-', '_' and '.', and begin and end with a letter or digit"
-    ))
+    refused("must be letters, digits, '-', '_' and '.', and begin and end with a letter or digit")
 }
 
 /// The name of a port (`IANA_SVC_NAME`): up to 15 of lower case letters, digits and single dashes, one letter at least.
@@ -87,7 +77,7 @@ pub fn port_name(text: &str) -> Verdict {
     if is_dns_label(text) && text.bytes().any(|b| b.is_ascii_lowercase()) && !text.contains("--") {
         return Ok(());
     }
-    Err(format!("{text:?} must be lower case letters, digits and single '-', with at least one letter"))
+    refused("must be lower case letters, digits and single '-', with at least one letter")
 }
 
 /// The name of an environment variable: printable ASCII without `=`.
@@ -95,7 +85,7 @@ pub fn env_name(text: &str) -> Verdict {
     if !text.is_empty() && text.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=') {
         return Ok(());
     }
-    Err(format!("{text:?} must be printable ASCII characters without '='"))
+    refused("must be printable ASCII characters without '='")
 }
 
 /// A key in a ConfigMap or Secret, which is a file name in a volume.
@@ -105,7 +95,11 @@ pub fn config_key(text: &str) -> Verdict {
     if allowed && text != "." && !text.starts_with("..") {
         return Ok(());
     }
-    Err(format!("{text:?} must be letters, digits, '-', '_' and '.', and must not be '.' or begin with '..'"))
+    refused("must be letters, digits, '-', '_' and '.', and must not be '.' or begin with '..'")
+}
+
+fn refused(rule: &str) -> Verdict {
+    Err(rule.to_owned())
 }
 
 fn length(text: &str, limit: usize) -> Verdict {

@@ -36,8 +36,13 @@ pub enum SelectorError {
         found: String,
     },
     /// A key or value that no label can have.
-    #[error("selector: {0}")]
-    Label(String),
+    #[error("selector: {text:?} {rule}")]
+    Label {
+        /// The key or value.
+        text: String,
+        /// What it must be.
+        rule: String,
+    },
     /// An operator that a `LabelSelector` does not know, or one with the wrong number of values.
     #[error("selector: key {key:?}: {problem}")]
     Requirement {
@@ -185,9 +190,13 @@ fn requirement(lexer: &mut Lexer<'_>) -> Result<Requirement, SelectorError> {
         },
         other => return Err(lexer.unexpected("a label's key or '!'", other)),
     };
-    name::qualified_name(key).map_err(SelectorError::Label)?;
+    label(key, name::qualified_name)?;
     let test = if negated { Test::Absent } else { test(lexer)? };
     Ok(Requirement { key: key.to_owned(), test })
+}
+
+fn label(text: &str, verdict: fn(&str) -> name::Verdict) -> Result<(), SelectorError> {
+    verdict(text).map_err(|rule| SelectorError::Label { text: text.to_owned(), rule })
 }
 
 fn test(lexer: &mut Lexer<'_>) -> Result<Test, SelectorError> {
@@ -212,7 +221,7 @@ fn label_value(lexer: &mut Lexer<'_>) -> Result<String, SelectorError> {
         Token::End | Token::Comma => Ok(String::new()),
         Token::Word(value) => {
             lexer.next();
-            name::label_value(value).map_err(SelectorError::Label)?;
+            label(value, name::label_value)?;
             Ok(value.to_owned())
         }
         other => Err(lexer.unexpected("a value", other)),
@@ -241,7 +250,7 @@ fn values(lexer: &mut Lexer<'_>) -> Result<Vec<String>, SelectorError> {
             }
             _ => "",
         };
-        name::label_value(value).map_err(SelectorError::Label)?;
+        label(value, name::label_value)?;
         values.push(value.to_owned());
         match lexer.next() {
             Token::Close => break,

@@ -1,7 +1,7 @@
 //! YAML text to trees of values that remember their lines. Aliases are followed and merge keys carried out, within
 //! limits that no text can talk its way around.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, ScanError, Span, Tag};
@@ -104,7 +104,7 @@ fn at(span: &Span) -> At {
     At { line: span.start.line(), column: span.start.col() + 1 }
 }
 
-/// A list or map that is still open, or the key that waits for its value.
+/// A list or map that is still open.
 #[derive(Debug)]
 struct Open {
     at: At,
@@ -115,7 +115,18 @@ struct Open {
 #[derive(Debug)]
 enum OpenKind {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, key: Option<(String, At)>, merged: Vec<Node> },
+    Map(OpenMap),
+}
+
+#[derive(Debug, Default)]
+struct OpenMap {
+    entries: Vec<Entry>,
+    /// The key that waits for its value.
+    key: Option<(String, At)>,
+    /// The keys so far, to find those that come twice.
+    seen: HashSet<String>,
+    /// The values of `<<`.
+    merged: Vec<Node>,
 }
 
 #[derive(Debug)]
@@ -157,7 +168,7 @@ impl<'l> Builder<'l> {
             }
             Event::SequenceStart(_, anchor, _) => self.start(at, anchor, OpenKind::List(Vec::new()))?,
             Event::MappingStart(_, anchor, _) => {
-                self.start(at, anchor, OpenKind::Map { entries: Vec::new(), key: None, merged: Vec::new() })?;
+                self.start(at, anchor, OpenKind::Map(OpenMap::default()))?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::Alias(anchor) => self.alias(anchor, at)?,
@@ -179,7 +190,7 @@ impl<'l> Builder<'l> {
     }
 
     fn expects_key(&self) -> bool {
-        matches!(self.open.last(), Some(Open { kind: OpenKind::Map { key: None, .. }, .. }))
+        matches!(self.open.last(), Some(Open { kind: OpenKind::Map(OpenMap { key: None, .. }), .. }))
     }
 
     fn start(&mut self, at: At, anchor: usize, kind: OpenKind) -> Result<(), Flaw> {
@@ -195,7 +206,7 @@ impl<'l> Builder<'l> {
         let Some(open) = self.open.pop() else { return };
         let content = match open.kind {
             OpenKind::List(items) => Content::List(items),
-            OpenKind::Map { entries, merged, .. } => Content::Map(merge(entries, merged)),
+            OpenKind::Map(map) => Content::Map(merge(map)),
         };
         self.place(Node { at: open.at, content }, open.anchor);
     }
@@ -227,18 +238,11 @@ impl<'l> Builder<'l> {
         };
         match &mut open.kind {
             OpenKind::List(items) => items.push(node),
-            OpenKind::Map { entries, key, merged } => match key.take() {
-                Some((name, _)) if name == "<<" => merged.push(node),
-                Some((name, at)) => entries.push(Entry { key: name, at, node }),
-                None => {
-                    let known = |name: &str| entries.iter().any(|entry| entry.key == name);
-                    let (name, problem) = key_name(&node, known);
-                    *key = Some((name, node.at));
-                    if let Some(message) = problem {
-                        self.flaws.push(Flaw { at: node.at, message });
-                    }
+            OpenKind::Map(map) => {
+                if let Some(flaw) = map.take(node) {
+                    self.flaws.push(flaw);
                 }
-            },
+            }
         }
     }
 
@@ -259,31 +263,42 @@ impl<'l> Builder<'l> {
     }
 }
 
-/// The text of a key, and what is wrong with it.
-fn key_name(node: &Node, known: impl Fn(&str) -> bool) -> (String, Option<String>) {
-    match &node.content {
-        Content::Scalar(Value::String(name)) if name != "<<" && known(name) => {
-            (name.clone(), Some(format!("key {name:?} is already set in this map")))
+impl OpenMap {
+    /// Takes a key, or the value of the key before it.
+    fn take(&mut self, node: Node) -> Option<Flaw> {
+        if let Some((key, at)) = self.key.take() {
+            if key == "<<" {
+                self.merged.push(node);
+            } else {
+                self.entries.push(Entry { key, at, node });
+            }
+            return None;
         }
-        Content::Scalar(Value::String(name)) => (name.clone(), None),
-        Content::Scalar(other) => (other.to_string(), None),
-        Content::List(_) | Content::Map(_) => (String::new(), Some("a key must be plain text".to_owned())),
+        let at = node.at;
+        let (key, problem) = match node.content {
+            Content::Scalar(Value::String(key)) => (key, None),
+            Content::Scalar(other) => (other.to_string(), None),
+            Content::List(_) | Content::Map(_) => {
+                (String::new(), Some("a key must be plain text".to_owned()))
+            }
+        };
+        let is_new = key == "<<" || self.seen.insert(key.clone());
+        let twice = (!is_new).then(|| format!("key {key:?} is already set in this map"));
+        self.key = Some((key, at));
+        problem.or(twice).map(|message| Flaw { at, message })
     }
 }
 
 /// Carries out `<<`: what the merged maps have and the map itself lacks, earlier ones first.
-fn merge(mut entries: Vec<Entry>, merged: Vec<Node>) -> Vec<Entry> {
+fn merge(map: OpenMap) -> Vec<Entry> {
+    let OpenMap { mut entries, mut seen, merged, .. } = map;
     let maps = merged.into_iter().flat_map(|node| match node.content {
         Content::List(items) => items,
         content @ (Content::Map(_) | Content::Scalar(_)) => vec![Node { at: node.at, content }],
     });
     for map in maps {
         let Content::Map(inherited) = map.content else { continue };
-        for entry in inherited {
-            if !entries.iter().any(|own| own.key == entry.key) {
-                entries.push(entry);
-            }
-        }
+        entries.extend(inherited.into_iter().filter(|entry| seen.insert(entry.key.clone())));
     }
     entries
 }
