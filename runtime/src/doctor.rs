@@ -8,6 +8,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
 use crate::cgroup::Layout;
 use crate::launcher::read_layout;
+use crate::sys;
 
 #[cfg(test)]
 mod tests;
@@ -49,7 +50,7 @@ const CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
 pub fn checks() -> Vec<Check> {
     let mut checks = vec![root(), kernel(&read("/proc/sys/kernel/osrelease"))];
     checks.push(namespaces());
-    checks.push(filesystem("overlay", &read("/proc/filesystems")));
+    checks.push(overlay());
     checks.extend(cgroups(read_layout().as_ref()));
     checks.push(seccomp(&read("/proc/self/status")));
     checks.push(nftables());
@@ -87,13 +88,24 @@ fn namespaces() -> Check {
     missing("namespaces", &format!("the kernel lacks: {}", lacking.join(", ")), remedy)
 }
 
+/// Asks the kernel, which may have it as a module that nobody has needed yet; only root may ask.
+fn overlay() -> Check {
+    match sys::mount::probe_filesystem(c"overlay") {
+        Err(Errno::EPERM) => filesystem("overlay", &read("/proc/filesystems")),
+        answer => known_filesystem("overlay", answer.is_ok()),
+    }
+}
+
 fn filesystem(kind: &str, known: &str) -> Check {
-    if known.lines().any(|line| line.split_whitespace().last() == Some(kind)) {
+    known_filesystem(kind, known.lines().any(|line| line.split_whitespace().last() == Some(kind)))
+}
+
+fn known_filesystem(kind: &str, known: bool) -> Check {
+    if known {
         return ok(kind, &format!("the kernel knows {kind}"));
     }
-    // It may be a module that nobody has needed yet.
     let remedy = format!("run `modprobe {kind}`, or use a kernel that has it");
-    missing(kind, &format!("the kernel does not know {kind} (yet)"), &remedy)
+    missing(kind, &format!("the kernel does not know {kind}"), &remedy)
 }
 
 fn cgroups(layout: Option<&Layout>) -> Vec<Check> {

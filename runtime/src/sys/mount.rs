@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use nix::errno::Errno;
 
 // From linux/mount.h; libc does not have them for this target.
+const FSOPEN_CLOEXEC: u32 = 1;
 const OPEN_TREE_CLONE: u32 = 1;
 const OPEN_TREE_CLOEXEC: u32 = libc::O_CLOEXEC.cast_unsigned();
 const MOVE_MOUNT_F_EMPTY_PATH: u32 = 0x04;
@@ -29,6 +30,15 @@ pub(crate) struct MountAttributes {
     pub(crate) set: u64,
     /// `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`; 0 leaves it.
     pub(crate) propagation: u64,
+}
+
+/// Asks the kernel for a file system by name, which loads its module if there is one; `ENODEV` if it has none.
+pub(crate) fn probe_filesystem(kind: &std::ffi::CStr) -> Result<(), Errno> {
+    // SAFETY: the name is a C string that outlives the call.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })?;
+    // SAFETY: the kernel has just installed this descriptor and nobody else knows of it.
+    drop(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(|_| Errno::EOVERFLOW)?) });
+    Ok(())
 }
 
 /// A detached copy of the mount at `source` (an `O_PATH` descriptor will do), with its submounts if `recursive`.
