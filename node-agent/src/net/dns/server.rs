@@ -73,7 +73,7 @@ impl DnsServer {
         let failed = |source| NetError::Dns { address, source };
         let udp = UdpSocket::bind((address, DNS_PORT)).await.map_err(failed)?;
         let tcp = TcpListener::bind((address, DNS_PORT)).await.map_err(failed)?;
-        let upstream = Upstream::from_host(resolv_conf, address);
+        let upstream = Upstream::new(resolv_conf, address);
         let resolver = Arc::new(Resolver { zone, upstream, forwarded: Semaphore::new(FORWARDED_MAX) });
         let tasks = [
             tokio::spawn(run_udp(Arc::new(udp), Arc::clone(&resolver))),

@@ -7,7 +7,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,10 +24,13 @@ const DATAGRAM_BYTES_MAX: usize = 4096;
 /// Where systemd-resolved says which resolvers it uses itself.
 const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 
-/// The resolvers that are asked, in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Where the host says which resolvers to ask. It is read for each question: a laptop that moves to another network
+/// has other resolvers, and the file is in memory.
+#[derive(Clone, Debug)]
 pub(super) struct Upstream {
-    servers: Vec<SocketAddr>,
+    resolv_conf: PathBuf,
+    /// The address at which we answer ourselves.
+    own: Ipv4Addr,
 }
 
 /// How a question came, and goes on.
@@ -38,40 +41,51 @@ pub(super) enum Transport {
 }
 
 impl Upstream {
-    /// The host's resolvers. One on loopback is not reachable from a node's own namespace, so where that is
-    /// systemd-resolved, those that it asks itself are taken.
-    pub(super) fn from_host(resolv_conf: &Path, own: Ipv4Addr) -> Self {
-        let text = fs::read_to_string(resolv_conf).unwrap_or_default();
-        let mut servers = parse_servers(&text, own);
-        if !servers.is_empty() && servers.iter().all(|server| server.ip().is_loopback()) {
-            let behind = parse_servers(&fs::read_to_string(RESOLVED).unwrap_or_default(), own);
-            if !behind.is_empty() {
-                servers = behind;
-            }
-        }
-        Self { servers }
+    pub(super) fn new(resolv_conf: &Path, own: Ipv4Addr) -> Self {
+        Self { resolv_conf: resolv_conf.to_owned(), own }
     }
 
     /// Asks one resolver after the other; `None` if none answers. `number` is a fresh random one, so that nobody who
     /// saw the client's question can answer ours.
     pub(super) async fn ask(&self, question: &[u8], number: u16, transport: Transport) -> Option<Vec<u8>> {
-        let client: [u8; 2] = question.get(..2)?.try_into().ok()?;
-        let mut question = question.to_vec();
-        question[..2].copy_from_slice(&number.to_be_bytes());
-        for server in &self.servers {
-            let asked = async {
-                match transport {
-                    Transport::Udp => ask_udp(*server, &question).await,
-                    Transport::Tcp => ask_tcp(*server, &question).await,
-                }
-            };
-            if let Ok(Ok(mut answer)) = timeout(ANSWER_TIMEOUT, asked).await {
-                answer[..2].copy_from_slice(&client);
-                return Some(answer);
-            }
-        }
-        None
+        ask_any(&self.servers(), question, number, transport).await
     }
+
+    /// The host's resolvers. One on loopback is not reachable from a node's own namespace, so where that is
+    /// systemd-resolved, those that it asks itself are taken.
+    fn servers(&self) -> Vec<SocketAddr> {
+        let read = |path: &Path| parse_servers(&fs::read_to_string(path).unwrap_or_default(), self.own);
+        let servers = read(&self.resolv_conf);
+        if servers.is_empty() || servers.iter().any(|server| !server.ip().is_loopback()) {
+            return servers;
+        }
+        let behind = read(Path::new(RESOLVED));
+        if behind.is_empty() { servers } else { behind }
+    }
+}
+
+async fn ask_any(
+    servers: &[SocketAddr],
+    question: &[u8],
+    number: u16,
+    transport: Transport,
+) -> Option<Vec<u8>> {
+    let client: [u8; 2] = question.get(..2)?.try_into().ok()?;
+    let mut question = question.to_vec();
+    question[..2].copy_from_slice(&number.to_be_bytes());
+    for server in servers {
+        let asked = async {
+            match transport {
+                Transport::Udp => ask_udp(*server, &question).await,
+                Transport::Tcp => ask_tcp(*server, &question).await,
+            }
+        };
+        if let Ok(Ok(mut answer)) = timeout(ANSWER_TIMEOUT, asked).await {
+            answer[..2].copy_from_slice(&client);
+            return Some(answer);
+        }
+    }
+    None
 }
 
 /// The `nameserver` lines; ourselves among them would be a question without end.

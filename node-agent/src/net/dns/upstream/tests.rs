@@ -35,7 +35,17 @@ async fn a_silent_resolver_is_passed_over_and_the_client_keeps_its_number() {
         number
     });
     let question = [0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    let answer = Upstream { servers }.ask(&question, 0xabcd, Transport::Udp).await.expect("answered");
+    let answer = ask_any(&servers, &question, 0xabcd, Transport::Udp).await.expect("answered");
     assert_eq!(answer[..3], [0x12, 0x34, 0x80]);
     assert_eq!(serve.await.expect("served"), 0xabcd);
+}
+
+#[test]
+fn resolvers_that_change_are_noticed() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let upstream = Upstream::new(file.path(), OWN);
+    fs::write(file.path(), "nameserver 192.0.2.1").expect("written");
+    assert_eq!(upstream.servers(), ["192.0.2.1:53".parse().expect("an address")]);
+    fs::write(file.path(), "nameserver 192.0.2.2").expect("written");
+    assert_eq!(upstream.servers(), ["192.0.2.2:53".parse().expect("an address")]);
 }
