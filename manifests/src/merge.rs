@@ -101,7 +101,7 @@ fn merge_items(place: Place, key: &str, last: &[Value], wanted: &[Value], curren
 fn is_same_item(key: &str, keys: &[&str], a: &Value, b: &Value) -> bool {
     let equal = |key: &str| matches!((a.get(key), b.get(key)), (Some(a), Some(b)) if a == b);
     let differ = |key: &&str| matches!((a.get(*key), b.get(*key)), (Some(a), Some(b)) if a != b);
-    equal(key) && !keys.iter().any(|key| differ(key))
+    equal(key) && !keys.iter().any(differ)
 }
 
 fn merge_primitives(last: &[Value], wanted: &[Value], current: &[Value]) -> Vec<Value> {
