@@ -202,9 +202,14 @@ fn bind_web(kubectl: &Kubectl<'_>) {
     let binding = r#"{"apiVersion":"v1","kind":"Binding","metadata":{"name":"web"},"target":{"kind":"Node","name":"n"}}"#;
     let binding = kubectl.file("binding.json", binding);
     kubectl.ok(&["create", "--raw", "/api/v1/namespaces/default/pods/web/binding", "-f", &binding]);
-    let status = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web"},"status":{"phase":"Running"}}"#;
-    let status = kubectl.file("status.json", status);
-    kubectl.ok(&["replace", "--raw", "/api/v1/namespaces/default/pods/web/status", "-f", &status]);
+    report(kubectl, r#"{"phase":"Running"}"#);
+}
+
+/// What the pod's node says of it.
+fn report(kubectl: &Kubectl<'_>, status: &str) {
+    let text = format!(r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"web"}},"status":{status}}}"#);
+    let file = kubectl.file("status.json", &text);
+    kubectl.ok(&["replace", "--raw", "/api/v1/namespaces/default/pods/web/status", "-f", &file]);
 }
 
 #[test]
@@ -273,6 +278,33 @@ fn a_pod_is_deleted_by_those_who_wait_for_it() {
         );
         kubectl.ok(&["delete", "pod", "web", "--force", "--grace-period=0"]);
         assert!(!kubectl.ok(&["get", "pods", "--ignore-not-found"]).contains("web"));
+    });
+}
+
+#[test]
+fn who_waits_is_told() {
+    with_each_kubectl(|kubectl| {
+        bind_web(kubectl);
+        let start =
+            |args: &[&str]| kubectl.command(args).stdout(Stdio::piped()).spawn().expect("kubectl runs");
+        let mut watching = start(&["get", "pods", "-w"]);
+        let mut rows = BufReader::new(watching.stdout.take().expect("piped")).lines();
+        let mut next = || rows.next().expect("a row").expect("readable");
+        assert!(next().starts_with("NAME"));
+        assert!(next().contains("Running"));
+
+        let waiting = start(&["wait", "--for=condition=Ready", "pod/web", "--timeout=20s"]);
+        report(kubectl, r#"{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}"#);
+        assert!(next().contains("Running"), "a row for each change, under the one heading");
+        let waited = waiting.wait_with_output().expect("kubectl ends");
+        assert!(waited.status.success());
+
+        let deleting = start(&["delete", "pod", "web", "--timeout=20s"]);
+        assert!(next().contains("Terminating"));
+        kubectl.ok(&["delete", "--raw", "/api/v1/namespaces/default/pods/web?gracePeriodSeconds=0"]);
+        assert!(deleting.wait_with_output().expect("kubectl ends").status.success());
+        watching.kill().expect("killed");
+        watching.wait().expect("reaped");
     });
 }
 

@@ -148,7 +148,10 @@ async fn listen(
                 let _ended = client.send(ToClient::Ping(id)).await;
                 continue;
             }
-            frame => meaning(streams, frame),
+            frame @ (FromClient::Open { .. }
+            | FromClient::Data { .. }
+            | FromClient::Reset { .. }
+            | FromClient::Other) => meaning(streams, frame),
         };
         let Some(frame) = said else { continue };
         if to_node.send(SessionFrame { frame: Some(frame) }).await.is_err() {
