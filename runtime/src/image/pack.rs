@@ -194,7 +194,9 @@ pub fn pack(store: &Store, spec: &PackSpec) -> Result<Packed, PackError> {
     let reference: Reference = spec.name.parse()?;
     let (layer, architecture) = plan(spec)?;
     let workspace = store.begin()?;
-    let (digest, size_bytes) = workspace.add_blob(layer.into_tar()?)?;
+    let mut blob = workspace.blob()?;
+    layer.write_tar(&mut blob)?;
+    let (digest, size_bytes) = workspace.add_blob(blob)?;
     // A layer that is not compressed is its own tar.
     workspace.unpack_layer(&digest, &digest, &Limits::default())?;
     let config = configuration(spec, architecture, &digest);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek as _};
+use std::io::{self, BufWriter, Read as _, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -142,20 +142,15 @@ impl Layer {
         self.real(path).is_ok_and(|real| self.nodes.contains_key(&real))
     }
 
-    /// The layer as a tar in an unnamed file, read from its start.
-    pub(super) fn into_tar(mut self) -> Result<impl Read, PackError> {
+    /// Writes the layer as a tar.
+    pub(super) fn write_tar(mut self, writer: impl Write) -> Result<(), PackError> {
         self.imply_parents()?;
-        let temporary = std::env::temp_dir();
-        let fail = || PackError::io("write a layer in", &temporary);
-        let file = tempfile::tempfile().map_err(fail())?;
-        let mut builder = Builder::new(io::BufWriter::new(file));
+        let mut builder = Builder::new(BufWriter::new(writer));
         for (path, node) in &self.nodes {
             append(&mut builder, path, node)?;
         }
-        let writer = builder.into_inner().map_err(fail())?;
-        let mut file = writer.into_inner().map_err(io::IntoInnerError::into_error).map_err(fail())?;
-        file.rewind().map_err(fail())?;
-        Ok(file)
+        let flushed = builder.into_inner().and_then(|mut writer| writer.flush());
+        flushed.map_err(PackError::io("pack", Path::new("/")))
     }
 
     fn put(&mut self, path: &Path, node: Node) -> Result<(), PackError> {
@@ -226,7 +221,7 @@ impl Layer {
     }
 }
 
-fn append(builder: &mut Builder<impl io::Write>, path: &Path, node: &Node) -> Result<(), PackError> {
+fn append(builder: &mut Builder<impl Write>, path: &Path, node: &Node) -> Result<(), PackError> {
     let name = path.strip_prefix("/").unwrap_or(path);
     if name.as_os_str().is_empty() {
         return Ok(());

@@ -24,7 +24,9 @@ fn add(store: &Store, name: &str, tars: &[Vec<u8>]) -> String {
     let mut layers = Vec::new();
     let mut diff_ids = Vec::new();
     for tar in tars {
-        let (digest, size) = work.add_blob(gzip(tar).as_slice()).unwrap();
+        let mut blob = work.blob().unwrap();
+        std::io::Write::write_all(&mut blob, &gzip(tar)).unwrap();
+        let (digest, size) = work.add_blob(blob).unwrap();
         work.unpack_layer(&digest, &digest_of(tar), &Limits::default()).unwrap();
         layers.push(described(MediaType::ImageLayerGzip, size, &digest));
         diff_ids.push(digest_of(tar));

@@ -1,7 +1,7 @@
 //! Adding to the store: everything is made in `tmp/` first, and appears by rename.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -47,13 +47,18 @@ impl Workspace<'_> {
         Ok(digest)
     }
 
-    /// Stores what `reader` gives; returns its digest and size.
-    pub(in crate::image) fn add_blob(&self, mut reader: impl Read) -> Result<(String, u64), StoreError> {
-        let mut writer = Hashing::new(self.file()?);
-        let copied = io::copy(&mut reader, &mut writer);
-        let size = writer.count();
-        let (file, digest) = writer.finish();
-        copied.map_err(StoreError::io("write", file.path()))?;
+    /// A blob to be written.
+    pub(in crate::image) fn blob(&self) -> Result<Hashing<NamedTempFile>, StoreError> {
+        self.file().map(Hashing::new)
+    }
+
+    /// Stores a blob that was written; returns its digest and size.
+    pub(in crate::image) fn add_blob(
+        &self,
+        blob: Hashing<NamedTempFile>,
+    ) -> Result<(String, u64), StoreError> {
+        let size = blob.count();
+        let (file, digest) = blob.finish();
         self.adopt(file, &digest)?;
         Ok((digest, size))
     }
