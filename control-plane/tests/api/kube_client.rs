@@ -202,3 +202,22 @@ async fn commands_speak_both_ways() {
     let status = tokio::time::timeout(PATIENCE, ended).await.expect("in time").expect("told");
     assert_eq!(status.status.as_deref(), Some("Success"));
 }
+
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_refused() {
+    let served = Served::start().await;
+    let api: Api<ConfigMap> = Api::default_namespaced(served.client(Some(TOKEN)));
+    let large = "x".repeat(4 * 1024 * 1024);
+    let refusal = api.create(&PostParams::default(), &config_map("large", &large)).await;
+    assert!(refusal.is_err(), "4 MiB are more than 3");
+    api.create(&PostParams::default(), &config_map("small", "x")).await.expect("the next one is served");
+}
+
+#[tokio::test]
+async fn a_watch_ends_when_its_time_is_up() {
+    let served = Served::start().await;
+    let api: Api<ConfigMap> = Api::default_namespaced(served.client(Some(TOKEN)));
+    let events = api.watch(&WatchParams::default().timeout(1), "0").await.expect("a watch");
+    let all = tokio::time::timeout(PATIENCE, events.try_collect::<Vec<_>>()).await.expect("in time");
+    assert!(all.expect("a clean end").is_empty());
+}

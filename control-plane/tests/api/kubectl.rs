@@ -328,3 +328,20 @@ fn objects_are_created_by_command() {
         assert!(kubectl.ok(&["auth", "can-i", "create", "pods"]).contains("yes"));
     });
 }
+
+#[test]
+fn what_will_not_be_acted_on_is_said() {
+    with_each_kubectl(|kubectl| {
+        let file = kubectl.file("pod.yaml", &POD.replace("image: web}", "image: web, tty: true}"));
+        let output = kubectl.run(&["apply", "-f", &file]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && said.contains("spec.containers[*].tty"), "{said}");
+    });
+}
+
+#[test]
+fn the_fronts_counters_are_served() {
+    with_each_kubectl(|kubectl| {
+        assert_eq!(kubectl.ok(&["get", "--raw", "/minikube-ish/v1/front"]), r#"{"endpoints":[]}"#);
+    });
+}
