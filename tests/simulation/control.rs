@@ -149,9 +149,12 @@ impl Process {
             pods.remove(&uid);
             return told.push((node, Down::Forget(uid)));
         };
-        let is_news = |part: &str| event.old.as_ref().is_none_or(|old| old.object().0.get(part) != new.object().0.get(part));
+        let is_news = |part: &str| {
+            event.old.as_ref().is_none_or(|old| old.object().0.get(part) != new.object().0.get(part))
+        };
         let is_marked = event.old.as_ref().is_none_or(|old| old.is_deleting() != new.is_deleting());
-        if let Some(pod) = new.typed::<Pod>().filter(|_| !pods.contains(&uid) || is_news("spec") || is_marked) {
+        if let Some(pod) = new.typed::<Pod>().filter(|_| !pods.contains(&uid) || is_news("spec") || is_marked)
+        {
             pods.insert(uid);
             told.push((node, Down::Assign(Box::new(pod.clone()))));
         }

@@ -53,12 +53,20 @@ impl Invariants {
     }
 
     /// What must hold after a change.
-    pub(crate) fn check(&mut self, snapshot: &Snapshot, event: &Event, cause: Cause, now: Timestamp) -> Result<(), String> {
+    pub(crate) fn check(
+        &mut self,
+        snapshot: &Snapshot,
+        event: &Event,
+        cause: Cause,
+        now: Timestamp,
+    ) -> Result<(), String> {
         self.nothing_deleted_comes_back(event)?;
         generations_are_sane(event)?;
         match event.key.kind {
             Kind::Pod => {
-                if let Some((stored, pod)) = event.new.as_ref().and_then(|new| Some((new, new.typed::<Pod>()?))) {
+                if let Some((stored, pod)) =
+                    event.new.as_ref().and_then(|new| Some((new, new.typed::<Pod>()?)))
+                {
                     room_on_nodes_is_never_exceeded(snapshot, node_name(pod))?;
                     no_address_is_used_twice(snapshot, stored, pod)?;
                 }
@@ -103,7 +111,9 @@ impl Invariants {
     fn promise(&self, stored: &Stored, deployment: &Deployment, now: Timestamp) -> Option<Promise> {
         let lately = self.promises.get(&**stored.uid()).into_iter().flatten();
         let lately = lately.filter(|(at, _)| now.duration_since(*at) <= WINDOW).map(|(_, promise)| *promise);
-        lately.chain(promise(deployment)).reduce(|a, b| Promise { most: a.most.max(b.most), least: a.least.min(b.least) })
+        lately
+            .chain(promise(deployment))
+            .reduce(|a, b| Promise { most: a.most.max(b.most), least: a.least.min(b.least) })
     }
 
     /// No pod is made beyond the surge; none that serves is taken below what must be available.
@@ -118,20 +128,29 @@ impl Invariants {
         let Some(promise) = self.promise(stored, deployment, now) else { return Ok(()) };
         let pods: Vec<&Pod> = pods_of(snapshot, stored).filter(|pod| is_active(pod)).collect();
         if event.old.is_none() && pods.len() > promise.most {
-            return Err(format!("surge is respected: {} has {} pods, at most {}", stored.key(), pods.len(), promise.most));
+            return Err(format!(
+                "surge is respected: {} has {} pods, at most {}",
+                stored.key(),
+                pods.len(),
+                promise.most
+            ));
         }
         let was_serving = |old: &Stored| !old.is_deleting() && old.typed().is_some_and(is_ready);
         let is_asked_to_go = event.new.as_ref().is_some_and(|new| new.is_deleting());
         let is_given_up = is_asked_to_go && event.old.as_ref().is_some_and(|old| was_serving(old));
-        let is_troubled = self.last_fault.is_some_and(|at| now.duration_since(at) < SignedDuration::from_secs(4));
-        if cause != Cause::Manager || !is_given_up || is_troubled || is_going(snapshot, stored, &event.object) {
+        let is_troubled =
+            self.last_fault.is_some_and(|at| now.duration_since(at) < SignedDuration::from_secs(4));
+        if cause != Cause::Manager || !is_given_up || is_troubled || is_going(snapshot, stored, &event.object)
+        {
             return Ok(());
         }
         let available = pods.iter().filter(|pod| is_ready(pod)).count();
         if available < promise.least {
             return Err(format!(
                 "unavailability is respected: {} was given up and left {available} of {}, at least {}",
-                event.key, stored.key(), promise.least
+                event.key,
+                stored.key(),
+                promise.least
             ));
         }
         Ok(())
@@ -146,9 +165,13 @@ impl Invariants {
         snapshot
             .all::<NodeObject>()
             .find_map(|(stored, node)| unready_node(stored, node))
-            .or_else(|| snapshot.all::<Deployment>().find_map(|(stored, it)| unfinished(snapshot, stored, it)))
+            .or_else(|| {
+                snapshot.all::<Deployment>().find_map(|(stored, it)| unfinished(snapshot, stored, it))
+            })
             .or_else(|| snapshot.all::<Pod>().find_map(|(stored, pod)| idle_pod(snapshot, stored, pod)))
-            .or_else(|| snapshot.all::<Service>().find_map(|(stored, it)| wrong_endpoints(snapshot, stored, it)))
+            .or_else(|| {
+                snapshot.all::<Service>().find_map(|(stored, it)| wrong_endpoints(snapshot, stored, it))
+            })
             .or_else(|| snapshot.iter().find_map(|object| garbage(snapshot, object)))
             .or_else(|| nodes.iter().find_map(|node| strangers(snapshot, node)))
     }
@@ -162,7 +185,10 @@ fn generations_are_sane(event: &Event) -> Result<(), String> {
     }
     let observed = new.object().i64_at(&["status", "observedGeneration"]).unwrap_or_default();
     if event.key.kind != Kind::Pod && observed > after {
-        return Err(format!("nobody observes the future: {} has generation {after}, observed {observed}", event.key));
+        return Err(format!(
+            "nobody observes the future: {} has generation {after}, observed {observed}",
+            event.key
+        ));
     }
     Ok(())
 }
@@ -170,8 +196,13 @@ fn generations_are_sane(event: &Event) -> Result<(), String> {
 fn room_on_nodes_is_never_exceeded(snapshot: &Snapshot, node: &str) -> Result<(), String> {
     let Some((_, object)) = snapshot.find::<NodeObject>("", node) else { return Ok(()) };
     let allocatable = object.status.as_ref().and_then(|status| status.allocatable.as_ref());
-    let pods: Vec<&Pod> = snapshot.pods_on(node).map(|(_, pod)| pod).filter(|pod| !is_terminal(pod)).collect();
-    let used = pods.iter().filter_map(|pod| pod.spec.as_ref()).map(requests).fold(Resources::default(), Resources::plus);
+    let pods: Vec<&Pod> =
+        snapshot.pods_on(node).map(|(_, pod)| pod).filter(|pod| !is_terminal(pod)).collect();
+    let used = pods
+        .iter()
+        .filter_map(|pod| pod.spec.as_ref())
+        .map(requests)
+        .fold(Resources::default(), Resources::plus);
     let most = allocatable.and_then(|all| all.get("pods")?.0.parse().ok()).unwrap_or(110);
     if used.fits(Resources::of(allocatable)) && pods.len() <= most {
         return Ok(());
@@ -184,14 +215,17 @@ fn no_address_is_used_twice(snapshot: &Snapshot, stored: &Stored, pod: &Pod) -> 
     let Some(own) = ip(pod).filter(|_| is_active(pod)) else { return Ok(()) };
     let mut others = snapshot.pods_on(node_name(pod)).filter(|(other, _)| other.key() != stored.key());
     match others.find(|(_, other)| is_active(other) && ip(other).as_ref() == Some(&own)) {
-        Some((other, _)) => Err(format!("no address is used twice: {own} by {} and {}", stored.key(), other.key())),
+        Some((other, _)) => {
+            Err(format!("no address is used twice: {own} by {} and {}", stored.key(), other.key()))
+        }
         None => Ok(()),
     }
 }
 
 fn no_cluster_address_is_used_twice(snapshot: &Snapshot, event: &Event) -> Result<(), String> {
     let mut seen = BTreeSet::new();
-    let services = snapshot.list(Kind::Service).filter_map(|service| service.object().str_at(&["spec", "clusterIP"]));
+    let services =
+        snapshot.list(Kind::Service).filter_map(|service| service.object().str_at(&["spec", "clusterIP"]));
     match services.filter(|ip| *ip != "None" && !ip.is_empty()).find(|ip| !seen.insert(*ip)) {
         Some(ip) => Err(format!("no address is used twice: cluster IP {ip}, after {}", event.key)),
         None => Ok(()),
@@ -240,13 +274,16 @@ fn is_going(snapshot: &Snapshot, deployment: &Stored, pod: &Stored) -> bool {
     deployment.is_deleting()
         || is_deleting(&namespace)
         || set.is_none_or(Stored::is_deleting)
-        || snapshot.find::<NodeObject>("", node).is_none_or(|(_, node)| control_plane::controllers::node::is_unreachable(node))
+        || snapshot
+            .find::<NodeObject>("", node)
+            .is_none_or(|(_, node)| control_plane::controllers::node::is_unreachable(node))
 }
 
 // -------------------------------------------------------------------- once the trouble is over
 
 fn unready_node(stored: &Stored, node: &NodeObject) -> Option<String> {
-    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).is_some_and(|taints| !taints.is_empty());
+    let taints =
+        node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).is_some_and(|taints| !taints.is_empty());
     taints.then(|| format!("nodes that are heard of are ready: {} is not", stored.key()))
 }
 
@@ -305,22 +342,27 @@ fn wrong_endpoints(snapshot: &Snapshot, stored: &Stored, service: &Service) -> O
     let slices = snapshot.all_in::<EndpointSlice>(&stored.key().namespace);
     let own = slices.filter(|(slice, _)| slice.object().label(SERVICE_NAME) == Some(&stored.key().name));
     let endpoints = own.flat_map(|(_, slice)| slice.endpoints.iter().flatten());
-    let ready = endpoints.filter(|it| it.conditions.as_ref().and_then(|conditions| conditions.ready) == Some(true));
+    let ready =
+        endpoints.filter(|it| it.conditions.as_ref().and_then(|conditions| conditions.ready) == Some(true));
     let found: BTreeSet<String> = ready.flat_map(|endpoint| endpoint.addresses.clone()).collect();
-    (wanted != found).then(|| format!("endpoints are the ready pods: {} has {found:?}, not {wanted:?}", stored.key()))
+    (wanted != found)
+        .then(|| format!("endpoints are the ready pods: {} has {found:?}, not {wanted:?}", stored.key()))
 }
 
 fn garbage(snapshot: &Snapshot, object: &Stored) -> Option<String> {
     let owners = object.meta().owner_references.as_deref().unwrap_or_default();
     let is_gone = |uid: &str, key: Key| snapshot.get(&key).is_none_or(|owner| **owner.uid() != *uid);
-    let mut keys = owners.iter().filter_map(|it| Some((it.uid.as_str(), owner::key(it, &object.key().namespace)?)));
-    keys.any(|(uid, key)| is_gone(uid, key)).then(|| format!("nothing outlives its owner: {} does", object.key()))
+    let mut keys =
+        owners.iter().filter_map(|it| Some((it.uid.as_str(), owner::key(it, &object.key().namespace)?)));
+    keys.any(|(uid, key)| is_gone(uid, key))
+        .then(|| format!("nothing outlives its owner: {} does", object.key()))
 }
 
 /// Nodes keep what is theirs and nothing else.
 fn strangers(snapshot: &Snapshot, node: &Node) -> Option<String> {
     let name = crate::simulation::name(node.index);
-    let wanted: BTreeSet<String> = snapshot.pods_on(&name).map(|(stored, _)| stored.uid().to_string()).collect();
+    let wanted: BTreeSet<String> =
+        snapshot.pods_on(&name).map(|(stored, _)| stored.uid().to_string()).collect();
     let kept = node.kept();
     (wanted != kept).then(|| format!("nodes keep what is theirs: {name} keeps {kept:?}, not {wanted:?}"))
 }

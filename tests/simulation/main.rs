@@ -74,7 +74,13 @@ fn every_seed_keeps_every_invariant_and_ends_as_asked_for() {
     });
     println!("{seeds} seeds, {} steps", steps.into_inner());
     let heads: Vec<&str> = broken.iter().filter_map(|what| what.lines().next()).collect();
-    assert!(broken.is_empty(), "{} of {seeds} seeds failed:\n{}\n\n{}", broken.len(), heads.join("\n"), broken[0]);
+    assert!(
+        broken.is_empty(),
+        "{} of {seeds} seeds failed:\n{}\n\n{}",
+        broken.len(),
+        heads.join("\n"),
+        broken[0]
+    );
 }
 
 #[test]

@@ -117,8 +117,15 @@ struct Kept {
     desired: Desired,
     state: PodState,
     status: Option<PodStatus>,
-    /// A step is being carried out.
+    /// A step is being carried out; what comes meanwhile waits.
     is_busy: bool,
+    inbox: Vec<Fact>,
+}
+
+impl Kept {
+    fn new(desired: Desired, state: PodState) -> Self {
+        Self { desired, state, status: None, is_busy: false, inbox: Vec::new() }
+    }
 }
 
 impl Node {
@@ -159,7 +166,7 @@ impl Node {
             for fact in self.found(&uid, &desired, &state) {
                 state.learn(&desired, fact, now);
             }
-            agent.pods.insert(uid, Kept { desired, state, status: None, is_busy: false });
+            agent.pods.insert(uid, Kept::new(desired, state));
         }
         let uids: Vec<String> = agent.pods.keys().cloned().collect();
         self.agent = Some(agent);
@@ -173,7 +180,8 @@ impl Node {
             let known = state.container(&spec.name);
             let attempt = known.next_attempt();
             let container = Container { pod: uid.to_owned(), name: spec.name.clone(), attempt };
-            let exited = |end: &ProcessEnd| Fact::Exited { container: spec.name.clone(), attempt, end: end.clone() };
+            let exited =
+                |end: &ProcessEnd| Fact::Exited { container: spec.name.clone(), attempt, end: end.clone() };
             match (&known.run, self.containers.get(&container)) {
                 (Run::Running(_), None) => facts.push(exited(&killed())),
                 (Run::Running(_), Some(end)) => facts.extend(end.as_ref().map(exited)),
@@ -198,11 +206,13 @@ impl Node {
                 let uid = PodName::of(&pod).uid;
                 agent.assigned.insert(uid.clone());
                 match agent.pods.get_mut(&uid) {
-                    Some(kept) => kept.desired = Desired { forgotten: kept.desired.forgotten, ..Desired::new(*pod) },
+                    Some(kept) => {
+                        kept.desired = Desired { forgotten: kept.desired.forgotten, ..Desired::new(*pod) }
+                    }
                     None => {
                         let state = PodState { accepted_at: Some(now), ..PodState::default() };
                         let desired = Desired::new(*pod);
-                        agent.pods.insert(uid.clone(), Kept { desired, state, status: None, is_busy: false });
+                        agent.pods.insert(uid.clone(), Kept::new(desired, state));
                     }
                 }
                 self.act(&uid, now, rng, later);
@@ -231,22 +241,37 @@ impl Node {
         agent.assigned.clear();
         agent.outbox.retain(|report| matches!(report, Up::Gone(_)));
         for kept in agent.pods.values() {
-            let status = kept.status.clone().map(|status| Up::Status(PodName::of(&kept.desired.pod), Box::new(status)));
+            let status = kept
+                .status
+                .clone()
+                .map(|status| Up::Status(PodName::of(&kept.desired.pod), Box::new(status)));
             agent.outbox.extend(status);
         }
     }
 
     /// Something came back from the machine.
-    pub(crate) fn take(&mut self, uid: &str, what: Inner, now: Timestamp, rng: &mut StdRng, later: &mut Vec<Later>) {
+    pub(crate) fn take(
+        &mut self,
+        uid: &str,
+        what: Inner,
+        now: Timestamp,
+        rng: &mut StdRng,
+        later: &mut Vec<Later>,
+    ) {
         let Some(kept) = self.agent.as_mut().and_then(|agent| agent.pods.get_mut(uid)) else { return };
-        let facts = match what {
-            Inner::Done(facts) => {
+        let mut facts = Vec::new();
+        match what {
+            Inner::Done(done) => {
                 kept.is_busy = false;
-                facts
+                facts = done;
             }
-            Inner::Learned(fact) => vec![fact],
-            Inner::Look => Vec::new(),
-        };
+            Inner::Learned(fact) => kept.inbox.push(fact),
+            Inner::Look => {}
+        }
+        if kept.is_busy {
+            return;
+        }
+        facts.append(&mut kept.inbox);
         facts.into_iter().for_each(|fact| kept.state.learn(&kept.desired, fact, now));
         self.act(uid, now, rng, later);
     }
@@ -256,7 +281,11 @@ impl Node {
         let Some(run @ None) = self.containers.get_mut(container) else { return };
         *run = Some(end.clone());
         let fact = Fact::Exited { container: container.name.clone(), attempt: container.attempt, end };
-        later.push(Later::Inner(SignedDuration::from_micros(300), container.pod.clone(), Inner::Learned(fact)));
+        later.push(Later::Inner(
+            SignedDuration::from_micros(300),
+            container.pod.clone(),
+            Inner::Learned(fact),
+        ));
     }
 
     /// The uids of the pods that the agent keeps.
@@ -323,20 +352,31 @@ impl Node {
     }
 
     /// Does what takes no time, and begins what does.
-    fn carry_out(&mut self, uid: &str, action: PodAction, now: Timestamp, rng: &mut StdRng, later: &mut Vec<Later>) {
+    fn carry_out(
+        &mut self,
+        uid: &str,
+        action: PodAction,
+        now: Timestamp,
+        rng: &mut StdRng,
+        later: &mut Vec<Later>,
+    ) {
         let is_unlucky = rng.random_ratio(1, 25);
         let inner = |after, what| Later::Inner(after, uid.to_owned(), what);
         match action {
             PodAction::BeginEnding | PodAction::EndpointDown | PodAction::EndpointUp => {}
             PodAction::PrepareVolumes => self.learn(uid, Fact::VolumesReady(0), now),
             PodAction::RemoveVolumes => self.learn(uid, Fact::VolumesRemoved, now),
-            PodAction::CreateSandbox if is_unlucky => self.learn(uid, Fact::SandboxFailed("no luck".into()), now),
+            PodAction::CreateSandbox if is_unlucky => {
+                self.learn(uid, Fact::SandboxFailed("no luck".into()), now)
+            }
             PodAction::CreateSandbox => {
                 let ip = self.free_address();
                 self.addresses.insert(uid.to_owned(), ip);
                 self.wait(uid, millis(rng, 1, 8), vec![Fact::SandboxReady(Some(ip))], later);
             }
-            PodAction::RemoveSandbox if is_unlucky => self.learn(uid, Fact::RemovalFailed("busy".into()), now),
+            PodAction::RemoveSandbox if is_unlucky => {
+                self.learn(uid, Fact::RemovalFailed("busy".into()), now)
+            }
             PodAction::RemoveSandbox => {
                 self.addresses.remove(uid);
                 self.containers.retain(|container, _| container.pod != uid);
@@ -364,11 +404,15 @@ impl Node {
                 // Some do not listen.
                 if !rng.random_ratio(1, 8) {
                     let end = ProcessEnd::default();
-                    later.extend(self.current(uid, &name).map(|run| Later::Exit(millis(rng, 1, 400), run, end)));
+                    later.extend(
+                        self.current(uid, &name).map(|run| Later::Exit(millis(rng, 1, 400), run, end)),
+                    );
                 }
             }
             PodAction::Kill(name) => {
-                later.extend(self.current(uid, &name).map(|run| Later::Exit(millis(rng, 0, 2), run, killed())));
+                later.extend(
+                    self.current(uid, &name).map(|run| Later::Exit(millis(rng, 0, 2), run, killed())),
+                );
             }
             PodAction::PreStop(name) => {
                 let attempt = self.attempt(uid, &name);
@@ -376,7 +420,11 @@ impl Node {
                 later.push(inner(millis(rng, 1, 200), Inner::Learned(fact)));
             }
             PodAction::PostStart(name) => {
-                let fact = Fact::PostStartDone { attempt: self.attempt(uid, &name), container: name, succeeded: !is_unlucky };
+                let fact = Fact::PostStartDone {
+                    attempt: self.attempt(uid, &name),
+                    container: name,
+                    succeeded: !is_unlucky,
+                };
                 later.push(inner(millis(rng, 1, 20), Inner::Learned(fact)));
             }
             PodAction::Probe(name, kind) => {

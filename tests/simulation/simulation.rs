@@ -259,7 +259,9 @@ impl Simulation {
 
     /// Sees to it that the manager gets its next turn.
     fn plan_round(&mut self) {
-        let Some(process) = self.control.process.as_ref().filter(|process| !process.is_deciding) else { return };
+        let Some(process) = self.control.process.as_ref().filter(|process| !process.is_deciding) else {
+            return;
+        };
         let Some(due) = process.agenda.next_due() else { return };
         let at = due.max(self.now + SignedDuration::from_micros(50));
         if self.round_at.is_none_or(|planned| planned > at || planned < self.now) {
@@ -361,7 +363,9 @@ impl Simulation {
     }
 
     fn tell_node(&mut self, at: usize, stream: u64, word: Down) {
-        let Some(Event::ToNode(_, _, word)) = self.arrives(at, Event::ToNode(at, stream, word)) else { return };
+        let Some(Event::ToNode(_, _, word)) = self.arrives(at, Event::ToNode(at, stream, word)) else {
+            return;
+        };
         if self.wires[at].agents != Some(stream) {
             return;
         }
@@ -371,7 +375,8 @@ impl Simulation {
     }
 
     fn tell_control(&mut self, at: usize, stream: u64, report: Up) -> Result<(), Broken> {
-        let Some(Event::ToControl(_, _, report)) = self.arrives(at, Event::ToControl(at, stream, report)) else {
+        let Some(Event::ToControl(_, _, report)) = self.arrives(at, Event::ToControl(at, stream, report))
+        else {
             return Ok(());
         };
         if self.wires[at].controls != Some(stream) {

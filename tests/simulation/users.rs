@@ -1,6 +1,6 @@
 //! Users: they create, scale, roll, delete and cordon, and do not wait until the last thing is done.
 
-use control_plane::change::{Change, Propagation, Preconditions};
+use control_plane::change::{Change, Preconditions, Propagation};
 use control_plane::snapshot::{Key, Snapshot, Stored};
 use manifests::{Kind, Object};
 use rand::rngs::StdRng;
@@ -28,7 +28,9 @@ pub(crate) fn act(snapshot: &Snapshot, rng: &mut StdRng) -> Option<Change> {
         79..86 => create_service(rng),
         86..88 => delete(snapshot, Kind::Service, rng),
         88..92 => Some(Change::Create(Object::new(Kind::Namespace, "", SHOP))),
-        92..94 => pick(snapshot, Kind::Namespace, rng).filter(|it| &*it.key().name == SHOP).map(|it| gone(it, rng)),
+        92..94 => {
+            pick(snapshot, Kind::Namespace, rng).filter(|it| &*it.key().name == SHOP).map(|it| gone(it, rng))
+        }
         94..97 => edit(snapshot, Kind::Node, rng, |node, rng| {
             node.set(&["spec", "unschedulable"], rng.random_bool(0.5));
         }),
@@ -42,7 +44,9 @@ pub(crate) fn act(snapshot: &Snapshot, rng: &mut StdRng) -> Option<Change> {
 pub(crate) fn relent(snapshot: &Snapshot) -> Vec<Change> {
     let nodes = snapshot.list(Kind::Node).map(|node| (node, "unschedulable"));
     let deployments = snapshot.list(Kind::Deployment).map(|shop| (shop, "paused"));
-    let held = nodes.chain(deployments).filter(|(object, field)| object.object().at(&["spec", field]) == Some(&json!(true)));
+    let held = nodes
+        .chain(deployments)
+        .filter(|(object, field)| object.object().at(&["spec", field]) == Some(&json!(true)));
     held.map(|(object, field)| {
         let mut freed = object.object().clone();
         freed.set(&["spec", field], false);
@@ -102,7 +106,12 @@ fn pick<'a>(snapshot: &'a Snapshot, kind: Kind, rng: &mut StdRng) -> Option<&'a 
 }
 
 /// Changes an object without looking at its version, as `kubectl apply` does.
-fn edit(snapshot: &Snapshot, kind: Kind, rng: &mut StdRng, change: impl Fn(&mut Object, &mut StdRng)) -> Option<Change> {
+fn edit(
+    snapshot: &Snapshot,
+    kind: Kind,
+    rng: &mut StdRng,
+    change: impl Fn(&mut Object, &mut StdRng),
+) -> Option<Change> {
     let mut object = pick(snapshot, kind, rng)?.object().clone();
     object.metadata_mut().remove("resourceVersion");
     change(&mut object, rng);

@@ -208,9 +208,12 @@ fn plan_evictions(snapshot: &Snapshot, node: &Stored, since: Timestamp, facts: &
         );
         MASS_LOSS_DELAY
     });
+    // Where nobody could take them, pods are safest where they are: they may well run on.
+    let somebody_lives = unreachable(snapshot, facts) < snapshot.list(Kind::Node).count();
     for (stored, pod) in snapshot.pods_on(&node.key().name).filter(|(_, pod)| !is_terminal(pod)) {
         plan_unready((stored, pod), facts.now, plan);
-        let Some(patience) = patience(pod).filter(|_| !is_terminating(pod)) else { continue };
+        let may_go = somebody_lives && !is_terminating(pod);
+        let Some(patience) = patience(pod).filter(|_| may_go) else { continue };
         let left = patience.max(delay.unwrap_or_default()).saturating_sub(elapsed(since, facts.now));
         if left.is_zero() {
             let reason = format!("{}: its node {} is unreachable", stored.key(), node.key().name);
@@ -254,10 +257,13 @@ fn plan_unready((stored, pod): PodRef<'_>, now: Timestamp, plan: &mut Plan) {
 
 /// How many of how many nodes are gone, if it is more than half of enough of them.
 fn mass_loss(snapshot: &Snapshot, facts: &Facts) -> Option<(usize, usize)> {
-    let is_gone = |name: &str| matches!(facts.node_health.verdict(name, facts.now), Verdict::Unreachable(_));
-    let all = snapshot.list(Kind::Node).count();
-    let gone = snapshot.list(Kind::Node).filter(|node| is_gone(&node.key().name)).count();
+    let (gone, all) = (unreachable(snapshot, facts), snapshot.list(Kind::Node).count());
     (all >= MASS_LOSS_NODES_MIN && gone * 2 > all).then_some((gone, all))
+}
+
+fn unreachable(snapshot: &Snapshot, facts: &Facts) -> usize {
+    let is_gone = |name: &str| matches!(facts.node_health.verdict(name, facts.now), Verdict::Unreachable(_));
+    snapshot.list(Kind::Node).filter(|node| is_gone(&node.key().name)).count()
 }
 
 fn taints(node: &Node) -> impl Iterator<Item = &Taint> {

@@ -121,7 +121,9 @@ impl World {
     pub(crate) fn run_nodes(&mut self) -> bool {
         let snapshot = self.snapshot();
         let mut any = false;
-        for (stored, pod) in snapshot.all::<Pod>().filter(|(_, pod)| !crate::controllers::pods::node_name(pod).is_empty()) {
+        for (stored, pod) in
+            snapshot.all::<Pod>().filter(|(_, pod)| !crate::controllers::pods::node_name(pod).is_empty())
+        {
             if stored.is_deleting() {
                 self.apply(Change::delete_now(stored.key().clone(), stored.uid().clone()));
                 any = true;
@@ -168,7 +170,10 @@ impl World {
         pod.set(&["status", "podIP"], format!("10.0.{}.{}", octets[6], octets[7]));
         let status = if is_ready { "True" } else { "False" };
         let at = Timestamp::from_second(self.now.as_second()).expect("a time").to_string();
-        pod.set(&["status", "conditions"], json!([{"type": "Ready", "status": status, "lastTransitionTime": at}]));
+        pod.set(
+            &["status", "conditions"],
+            json!([{"type": "Ready", "status": status, "lastTransitionTime": at}]),
+        );
         self.apply(Change::UpdateStatus(pod));
     }
 
@@ -182,10 +187,21 @@ impl World {
     }
 
     /// Changes an object as a user would.
-    pub(crate) fn edit(&mut self, kind: Kind, name: &str, path: &[&str], value: impl Into<Value>) -> Arc<Stored> {
+    pub(crate) fn edit(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        path: &[&str],
+        value: impl Into<Value>,
+    ) -> Arc<Stored> {
         let namespace = if kind.info().namespaced { "default" } else { "" };
-        let mut object =
-            self.state.snapshot().get(&Key::new(kind, namespace, name)).expect("it is there").object().clone();
+        let mut object = self
+            .state
+            .snapshot()
+            .get(&Key::new(kind, namespace, name))
+            .expect("it is there")
+            .object()
+            .clone();
         object.set(path, value);
         self.apply(Change::Update(object))
     }
@@ -198,7 +214,11 @@ impl World {
     }
 
     pub(crate) fn events(&self, reason: &str) -> Vec<String> {
-        let events = self.state.snapshot().list(Kind::Event).filter(|event| event.object().str_at(&["reason"]) == Some(reason));
+        let events = self
+            .state
+            .snapshot()
+            .list(Kind::Event)
+            .filter(|event| event.object().str_at(&["reason"]) == Some(reason));
         events.map(|event| event.object().str_at(&["message"]).unwrap_or_default().to_owned()).collect()
     }
 }

@@ -20,10 +20,13 @@ fn put(snapshot: &mut Snapshot, object: Object) {
 fn node(name: &str, cpu: &str, memory: &str, more: Value) -> Object {
     let mut node = Object::new(Kind::Node, "", name);
     node.set(&["metadata", "labels"], json!({"kubernetes.io/hostname": name}));
-    node.set(&["status"], json!({
-        "allocatable": {"cpu": cpu, "memory": memory, "pods": "10"},
-        "conditions": [{"type": "Ready", "status": "True"}],
-    }));
+    node.set(
+        &["status"],
+        json!({
+            "allocatable": {"cpu": cpu, "memory": memory, "pods": "10"},
+            "conditions": [{"type": "Ready", "status": "True"}],
+        }),
+    );
     merge(&mut node, more);
     node
 }
@@ -71,7 +74,12 @@ fn what_is_missing_is_said_with_numbers() {
     let nodes = vec![
         node("a", "1", "1Gi", json!({})),
         node("b", "250m", "1Gi", json!({})),
-        node("c", "4", "1Gi", json!({"spec": {"taints": [{"key": "shop", "value": "only", "effect": "NoSchedule"}]}})),
+        node(
+            "c",
+            "4",
+            "1Gi",
+            json!({"spec": {"taints": [{"key": "shop", "value": "only", "effect": "NoSchedule"}]}}),
+        ),
     ];
     assert_eq!(
         place(nodes, pod("p", "1500m", json!({}))),
@@ -97,13 +105,17 @@ fn a_cordoned_node_and_one_that_is_not_ready_get_nothing() {
 
 #[test]
 fn node_selectors_and_required_affinity_select() {
-    let nodes = || vec![
-        node("a", "4", "1Gi", json!({"metadata": {"labels": {"disk": "ssd", "gen": "3"}}})),
-        node("b", "4", "1Gi", json!({"metadata": {"labels": {"disk": "hdd", "gen": "7"}}})),
-    ];
-    let affinity = |terms: Value| json!({"affinity": {"nodeAffinity": {
-        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms},
-    }}});
+    let nodes = || {
+        vec![
+            node("a", "4", "1Gi", json!({"metadata": {"labels": {"disk": "ssd", "gen": "3"}}})),
+            node("b", "4", "1Gi", json!({"metadata": {"labels": {"disk": "hdd", "gen": "7"}}})),
+        ]
+    };
+    let affinity = |terms: Value| {
+        json!({"affinity": {"nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms},
+        }}})
+    };
     let term = |key: &str, operator: &str, values: Value| {
         affinity(json!([{"matchExpressions": [{"key": key, "operator": operator, "values": values}]}]))
     };
@@ -117,10 +129,12 @@ fn node_selectors_and_required_affinity_select() {
 
 #[test]
 fn a_preference_is_followed_where_it_can_be() {
-    let nodes = |cpu| vec![
-        node("a", "4", "1Gi", json!({})),
-        node("b", cpu, "1Gi", json!({"metadata": {"labels": {"disk": "ssd"}}})),
-    ];
+    let nodes = |cpu| {
+        vec![
+            node("a", "4", "1Gi", json!({})),
+            node("b", cpu, "1Gi", json!({"metadata": {"labels": {"disk": "ssd"}}})),
+        ]
+    };
     let wish = json!({"affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
         {"weight": 100, "preference": {"matchExpressions": [{"key": "disk", "operator": "Exists"}]}},
     ]}}});
@@ -130,13 +144,22 @@ fn a_preference_is_followed_where_it_can_be() {
 
 #[test]
 fn a_toleration_opens_a_tainted_node() {
-    let tainted = || vec![node("a", "4", "1Gi", json!({"spec": {"taints": [{"key": "k", "value": "v", "effect": "NoSchedule"}]}}))];
+    let tainted = || {
+        vec![node(
+            "a",
+            "4",
+            "1Gi",
+            json!({"spec": {"taints": [{"key": "k", "value": "v", "effect": "NoSchedule"}]}}),
+        )]
+    };
     let tolerant = |toleration: Value| pod("p", "1", json!({"tolerations": [toleration]}));
     assert!(place(tainted(), tolerant(json!({"key": "k", "operator": "Exists"}))).is_ok());
     assert!(place(tainted(), tolerant(json!({"key": "k", "value": "v"}))).is_ok());
     assert!(place(tainted(), tolerant(json!({"operator": "Exists"}))).is_ok());
     assert!(place(tainted(), tolerant(json!({"key": "k", "value": "w"}))).is_err());
-    assert!(place(tainted(), tolerant(json!({"key": "k", "operator": "Exists", "effect": "NoExecute"}))).is_err());
+    assert!(
+        place(tainted(), tolerant(json!({"key": "k", "operator": "Exists", "effect": "NoExecute"}))).is_err()
+    );
 }
 
 #[test]
@@ -154,7 +177,8 @@ fn two_pods_do_not_get_the_same_port_of_one_node() {
 
 #[test]
 fn a_required_spread_is_kept_over_zones() {
-    let zone = |name: &str, zone: &str| node(name, "64", "1Gi", json!({"metadata": {"labels": {"zone": zone}}}));
+    let zone =
+        |name: &str, zone: &str| node(name, "64", "1Gi", json!({"metadata": {"labels": {"zone": zone}}}));
     let mut objects = vec![zone("a", "1"), zone("b", "1"), zone("c", "2")];
     let spread = json!({"topologySpreadConstraints": [{
         "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule",
@@ -162,7 +186,8 @@ fn a_required_spread_is_kept_over_zones() {
     }]});
     objects.extend((0..6).map(|n| pod(&format!("p{n}"), "1", spread.clone())));
     let decisions = decide(&snapshot(objects));
-    let in_c = decisions.iter().filter(|it| matches!(it, Decision::Bind { node, .. } if &**node == "c")).count();
+    let in_c =
+        decisions.iter().filter(|it| matches!(it, Decision::Bind { node, .. } if &**node == "c")).count();
     assert_eq!((decisions.len(), in_c), (6, 3));
 }
 
@@ -194,7 +219,14 @@ fn the_view_that_follows_changes_is_the_one_of_the_snapshot() {
     let bound = |name: &str, on: &str| pod(name, "100m", json!({"nodeName": on}));
     let mut ended = bound("p", "a");
     ended.set(&["status", "phase"], "Succeeded");
-    let history = [bound("p", "a"), node("a", "4", "1Gi", json!({})), bound("q", "a"), bound("r", "b"), node("b", "2", "1Gi", json!({})), ended];
+    let history = [
+        bound("p", "a"),
+        node("a", "4", "1Gi", json!({})),
+        bound("q", "a"),
+        bound("r", "b"),
+        node("b", "2", "1Gi", json!({})),
+        ended,
+    ];
     for object in history {
         let key = Key::of(&object).expect("a kind");
         put(&mut snapshot, object);
@@ -203,7 +235,13 @@ fn the_view_that_follows_changes_is_the_one_of_the_snapshot() {
     let gone = Key::new(Kind::Pod, "default", "r");
     snapshot.remove(&gone, 99);
     followed.observe(&snapshot, &gone);
-    let of = |cluster: &Cluster| cluster.nodes().iter().map(|node| (Arc::clone(&node.name), node.requested, node.pods())).collect::<Vec<_>>();
+    let of = |cluster: &Cluster| {
+        cluster
+            .nodes()
+            .iter()
+            .map(|node| (Arc::clone(&node.name), node.requested, node.pods()))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(of(&followed), of(&Cluster::of(&snapshot)));
     assert_eq!(of(&followed)[0].2, 1);
 }

@@ -1,8 +1,8 @@
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use manifests::pod::{is_ready, is_terminating};
 use manifests::Kind;
+use manifests::pod::{is_ready, is_terminating};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -19,21 +19,28 @@ fn set_template(world: &mut World, version: &str) {
 fn rolled(replicas: u32, max_surge: Value, max_unavailable: Value) -> World {
     let mut world = World::new(&["n1", "n2", "n3"]);
     let mut shop = deployment("shop", replicas);
-    shop.set(&["spec", "strategy"], json!({
-        "type": "RollingUpdate",
-        "rollingUpdate": {"maxSurge": max_surge, "maxUnavailable": max_unavailable},
-    }));
+    shop.set(
+        &["spec", "strategy"],
+        json!({
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": max_surge, "maxUnavailable": max_unavailable},
+        }),
+    );
     world.create(shop);
     world.run();
     world
 }
 
 fn sets(world: &World) -> Vec<(i64, i32)> {
-    let mut sets: Vec<(i64, i32)> = world.all::<ReplicaSet>().iter().map(|set| {
-        let annotations = set.metadata.annotations.clone().unwrap_or_default();
-        let revision = annotations["deployment.kubernetes.io/revision"].parse().expect("a number");
-        (revision, set.spec.replicas.unwrap_or_default())
-    }).collect();
+    let mut sets: Vec<(i64, i32)> = world
+        .all::<ReplicaSet>()
+        .iter()
+        .map(|set| {
+            let annotations = set.metadata.annotations.clone().unwrap_or_default();
+            let revision = annotations["deployment.kubernetes.io/revision"].parse().expect("a number");
+            (revision, set.spec.replicas.unwrap_or_default())
+        })
+        .collect();
     sets.sort_unstable();
     sets
 }
@@ -41,7 +48,8 @@ fn sets(world: &World) -> Vec<(i64, i32)> {
 fn condition(world: &World, condition_type: &str) -> (String, String) {
     let status = world.find::<Deployment>("shop").and_then(|shop| shop.status).expect("a status");
     let conditions = status.conditions.unwrap_or_default();
-    let found = conditions.into_iter().find(|it| it.type_.as_deref() == Some(condition_type)).expect("the condition");
+    let found =
+        conditions.into_iter().find(|it| it.type_.as_deref() == Some(condition_type)).expect("the condition");
     (found.status.unwrap_or_default(), found.reason.unwrap_or_default())
 }
 
@@ -191,7 +199,12 @@ fn a_set_of_another_template_under_the_same_name_is_counted_as_a_collision() {
     let mut world = rolled(1, json!(1), json!(0));
     let set = world.all::<ReplicaSet>().remove(0);
     let name = set.metadata.name.expect("a name");
-    world.edit(Kind::ReplicaSet, &name, &["spec", "template", "metadata", "annotations"], json!({"by": "hand"}));
+    world.edit(
+        Kind::ReplicaSet,
+        &name,
+        &["spec", "template", "metadata", "annotations"],
+        json!({"by": "hand"}),
+    );
     world.run();
     assert_eq!(world.all::<ReplicaSet>().len(), 2);
     let status = world.find::<Deployment>("shop").and_then(|shop| shop.status).expect("a status");
@@ -234,8 +247,8 @@ proptest! {
         unavailable in 0..4_usize,
         steps in prop::collection::vec(step(), 1..80),
     ) {
-        let mut world = rolled(u32::try_from(replicas).expect("small"), json!(surge), json!(unavailable));
         let unavailable = if surge == 0 { unavailable.max(1) } else { unavailable };
+        let mut world = rolled(u32::try_from(replicas).expect("small"), json!(surge), json!(unavailable));
         let mut floor = replicas.saturating_sub(unavailable);
         for step in steps {
             match step {
