@@ -12,6 +12,7 @@ use crate::kind::Kind;
 use crate::object::{Object, json_type};
 use crate::validate;
 
+mod escape;
 mod scalar;
 mod tree;
 

@@ -95,6 +95,16 @@ data:
 }
 
 #[test]
+fn an_apostrophe_may_be_escaped_between_double_quotes() {
+    let data = |line: &str| {
+        values(&format!("{CONFIG}data:\n  'a': \"first \\' \\n\\' one\"\n{line}\n"))[0]["data"].clone()
+    };
+    assert_eq!(data("  b: \"it\\'s\""), json!({"a": "first ' \n' one", "b": "it's"}));
+    assert_eq!(data("  b: |\n    it\\'s")["b"], "it\\'s\n", "elsewhere it stays as it is");
+    assert_eq!(problems("a: \"\\d \\'\"\n").len(), 1);
+}
+
+#[test]
 fn plain_scalars_mean_what_they_mean_to_kubectl() {
     for (text, value) in [
         ("0644", json!(420)),

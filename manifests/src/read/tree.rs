@@ -1,12 +1,13 @@
 //! YAML text to trees of values that remember their lines. Aliases are followed and merge keys carried out, within
 //! limits that no text can talk its way around.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
-use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, ScanError, Span, Tag};
+use serde_saphyr::granit_parser::{self, ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
-use super::{Limits, scalar};
+use super::{Limits, escape, scalar};
 
 /// A place in the text, both counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,16 +81,22 @@ fn to_map(entries: &[Entry]) -> Map<String, Value> {
 
 /// The documents of a text, and all its flaws. After a flaw of syntax, or a limit, nothing more is read.
 pub(super) fn documents(text: &str, limits: &Limits) -> (Vec<Node>, Vec<Flaw>) {
-    let options = granit_parser::options! { emit_comments: false };
-    let mut builder = Builder::new(limits);
-    for next in Parser::new_from_str_with_options(text, options) {
-        let step = next.map_err(|error| syntax(&error)).and_then(|(event, span)| builder.take(event, span));
-        if let Err(flaw) = step {
-            builder.flaws.push(flaw);
-            break;
+    let mut text = Cow::Borrowed(text);
+    let mut repairs = 0;
+    loop {
+        let mut builder = Builder::new(limits);
+        let Some(error) = builder.read(&text) else { return (builder.documents, builder.flaws) };
+        match escape::repaired(&text, error.marker().index()).filter(|_| repairs < escape::REPAIRS_MAX) {
+            Some(better) if *error.kind() == ErrorKind::UnknownQuotedScalarEscape => {
+                text = Cow::Owned(better)
+            }
+            _ => {
+                builder.flaws.push(syntax(&error));
+                return (builder.documents, builder.flaws);
+            }
         }
+        repairs += 1;
     }
-    (builder.documents, builder.flaws)
 }
 
 fn syntax(error: &ScanError) -> Flaw {
@@ -149,6 +156,22 @@ impl<'l> Builder<'l> {
             anchors: HashMap::new(),
             nodes: 0,
         }
+    }
+
+    /// Reads a text to its end, a limit, or an error of syntax.
+    fn read(&mut self, text: &str) -> Option<ScanError> {
+        let options = granit_parser::options! { emit_comments: false };
+        for next in Parser::new_from_str_with_options(text, options) {
+            let (event, span) = match next {
+                Ok(next) => next,
+                Err(error) => return Some(error),
+            };
+            if let Err(flaw) = self.take(event, span) {
+                self.flaws.push(flaw);
+                break;
+            }
+        }
+        None
     }
 
     /// Takes one event of the parser. An error ends the reading.
