@@ -59,7 +59,13 @@ pub(super) async fn patch(call: Call, key: Key, part: Part) -> Result<Response<B
     let is_pinned = patch.pins_revision();
     for _ in 0..PATCH_TRIES {
         let current = call.api.store.snapshot().get(&key).cloned();
-        let Some(current) = current else { return create_by_apply(call, key, patch).await };
+        let Some(current) = current else {
+            match create_by_apply(&call, &key, patch.clone()).await {
+                // Somebody else was first: now there is something to patch.
+                Err(status) if status.reason == Reason::AlreadyExists => continue,
+                answer => return answer,
+            }
+        };
         let mut object = patched(patch.clone(), &key, &current)?;
         let warnings = body::drop_unknown_fields(&mut object, call.query.field_validation)?;
         if !is_pinned {
@@ -74,13 +80,13 @@ pub(super) async fn patch(call: Call, key: Key, part: Part) -> Result<Response<B
 }
 
 /// A server-side apply makes the object if it is not there; no other patch does.
-async fn create_by_apply(call: Call, key: Key, patch: Patch) -> Result<Response<Body>, Status> {
+async fn create_by_apply(call: &Call, key: &Key, patch: Patch) -> Result<Response<Body>, Status> {
     let Patch::Apply(configuration) = patch else { return Err(Status::not_found(key.kind, &key.name)) };
     let mut object = Object(configuration);
-    place(&mut object, &Place::one(key))?;
+    place(&mut object, &Place::one(key.clone()))?;
     let warnings = body::drop_unknown_fields(&mut object, call.query.field_validation)?;
-    let outcome = submit(&call, Change::Create(object)).await?;
-    written(&call, &outcome, StatusCode::CREATED, &warnings)
+    let outcome = submit(call, Change::Create(object)).await?;
+    written(call, &outcome, StatusCode::CREATED, &warnings)
 }
 
 /// The object that a patch makes of the current one; a patch cannot make it another object.
