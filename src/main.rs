@@ -4,6 +4,7 @@
 //! machine is `local`, and the processes that a cluster is made of are `roles`.
 
 #![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on its terminal")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;

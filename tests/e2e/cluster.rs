@@ -26,7 +26,6 @@ pub(crate) struct Done {
 #[derive(Debug)]
 pub(crate) struct Cluster {
     slot: Slot,
-    links_before: Vec<String>,
 }
 
 /// Whether this process may make containers; says SKIPPED if not.
@@ -43,10 +42,10 @@ impl Cluster {
     /// A cluster that is not up yet. What a killed run left in its slot is cleaned up.
     pub(crate) fn new() -> Self {
         let slot = slot::take();
-        let cluster = Self { slot, links_before: Vec::new() };
+        let cluster = Self { slot };
         cluster.ok(&["down", "--purge"]);
-        assert_eq!(leftovers::of(&cluster.slot.cluster), Vec::<String>::new(), "before the test");
-        Self { links_before: leftovers::links(), ..cluster }
+        assert_eq!(cluster.leftovers(), Vec::<String>::new(), "before the test");
+        cluster
     }
 
     /// A cluster whose nodes are Ready.
@@ -72,11 +71,6 @@ impl Cluster {
             &format!("--cluster-cidr={}", self.slot.cidr),
             &format!("--address={}", self.slot.address),
         ])
-    }
-
-    /// The cluster's name.
-    pub(crate) fn name(&self) -> &str {
-        &self.slot.cluster
     }
 
     /// The cluster's range of addresses.
@@ -189,10 +183,15 @@ impl Cluster {
         format!("http://{}:8080", self.slot.address)
     }
 
+    /// What of this cluster is on the machine.
+    pub(crate) fn leftovers(&self) -> Vec<String> {
+        leftovers::of(&self.slot.cluster, &self.slot.cidr)
+    }
+
     /// Takes it down and looks at what is left.
     pub(crate) fn assert_nothing_left(&self) {
         self.ok(&["down", "--purge"]);
-        assert_eq!(leftovers::of(&self.slot.cluster), Vec::<String>::new());
+        assert_eq!(self.leftovers(), Vec::<String>::new());
         let state = self.state();
         assert!(!state.try_exists().expect("the folder above is readable"), "{} is left", state.display());
     }
@@ -222,11 +221,6 @@ impl Cluster {
             let last = lines[lines.len().saturating_sub(40)..].join("\n");
             eprintln!("--- {}\n{last}", log.path().display());
         }
-    }
-
-    /// Links that were not there before the test: only meaningful when no other test runs.
-    pub(crate) fn links_before(&self) -> &[String] {
-        &self.links_before
     }
 }
 

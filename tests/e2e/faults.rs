@@ -150,7 +150,7 @@ fn what_was_stored_runs_again_after_down_and_up() {
     shop::apply(&cluster, &shop::deployment("stayer", 2, "sleep 1000"));
     cluster.wait_ready("app=stayer", 2);
     cluster.ok(&["down"]);
-    assert_eq!(super::leftovers::of(cluster.name()), Vec::<String>::new());
+    assert_eq!(cluster.leftovers(), Vec::<String>::new());
     cluster.start(2);
     cluster.wait_ready("app=stayer", 2);
 }

@@ -4,30 +4,21 @@ use std::fs;
 use std::process::Command;
 
 /// Everything on this machine that carries the cluster's name: processes, mounts, cgroups, network namespaces,
-/// links, nft tables, folders.
-pub(crate) fn of(cluster: &str) -> Vec<String> {
+/// nft tables, folders; and every link with an address of its range.
+pub(crate) fn of(cluster: &str, cidr: &str) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(processes(cluster));
     found.extend(lines_of(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(), "mount", cluster));
     found.extend(cgroups(cluster));
     found.extend(lines_of(&run("ip", &["netns", "list"]), "netns", &format!("mki-{cluster}-")));
     found.extend(lines_of(&run("nft", &["list", "tables"]), "nft", &format!("mki-{cluster}")));
+    let range = cidr.split(".0.").next().unwrap_or(cidr);
+    found.extend(lines_of(&run("ip", &["-o", "addr"]), "link", &format!(" {range}.")));
     let run_dir = format!("/run/minikube-ish/{cluster}");
     if fs::exists(&run_dir).unwrap_or(true) {
         found.push(format!("folder {run_dir}"));
     }
     found
-}
-
-/// All links of the machine's own network namespace.
-pub(crate) fn links() -> Vec<String> {
-    let text = run("ip", &["-o", "link"]);
-    let mut links: Vec<String> = text
-        .lines()
-        .filter_map(|line| Some(line.split(": ").nth(1)?.split('@').next()?.to_owned()))
-        .collect();
-    links.sort();
-    links
 }
 
 fn processes(cluster: &str) -> Vec<String> {

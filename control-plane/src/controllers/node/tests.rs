@@ -94,7 +94,8 @@ fn a_pod_that_tolerates_its_node_being_away_stays_for_as_long_as_it_says() {
     patient.set(&["spec", "template", "spec", "tolerations"], toleration);
     world.create(patient);
     world.run();
-    lose(&mut world, "n1");
+    let node = node_name(&world.all::<Pod>()[0]).to_owned();
+    lose(&mut world, &node);
     world.pass(25);
     assert_eq!(leaving(&world), 0);
     assert!(!is_ready(&world.all::<Pod>()[0]), "nobody answers for it meanwhile");
