@@ -19,7 +19,7 @@ mod volume;
 mod workload;
 
 pub use update::check_update;
-use view::View;
+use view::Root;
 
 /// Everything that is wrong with an object, in the order of its fields as checked; empty if it can be stored.
 ///
@@ -53,20 +53,19 @@ pub fn check_shape(object: &Object) -> Vec<FieldError> {
 
 /// What the values mean, once they have the right shape.
 fn check_meaning(kind: Kind, object: &Object) -> Vec<FieldError> {
-    let root = object.clone().into_value();
-    let root = View::root(&root);
+    let root = Root(object);
     let mut errors = Vec::new();
-    metadata::check(kind, &root, &mut errors);
+    metadata::check(kind, root, &mut errors);
     let spec = root.field("spec");
     match kind {
-        Kind::Pod => pod::check_pod(&root, &mut errors),
+        Kind::Pod => pod::check_pod(root, &mut errors),
         Kind::Deployment => workload::check_deployment(&spec, &mut errors),
         Kind::ReplicaSet => workload::check_replica_set(&spec, &mut errors),
         Kind::Service => network::check_service(&spec, &mut errors),
         Kind::Ingress => network::check_ingress(&spec, &mut errors),
-        Kind::EndpointSlice => network::check_endpoint_slice(&root, &mut errors),
-        Kind::ConfigMap => data::check_config_map(&root, &mut errors),
-        Kind::Secret => data::check_secret(&root, &mut errors),
+        Kind::EndpointSlice => network::check_endpoint_slice(root, &mut errors),
+        Kind::ConfigMap => data::check_config_map(root, &mut errors),
+        Kind::Secret => data::check_secret(root, &mut errors),
         Kind::Node => pod::check_taints(&spec.field("taints"), &mut errors),
         Kind::Namespace | Kind::ServiceAccount | Kind::Event | Kind::Lease => {}
     }

@@ -3,14 +3,14 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::view::View;
+use super::view::{Root, View};
 use crate::field::{FieldError, Reason};
 use crate::name;
 
 /// All values of a ConfigMap or Secret together.
 const DATA_BYTES_MAX: usize = 1024 * 1024;
 
-pub(super) fn check_config_map(root: &View<'_>, errors: &mut Vec<FieldError>) {
+pub(super) fn check_config_map(root: Root<'_>, errors: &mut Vec<FieldError>) {
     let (texts, binaries) = (root.field("data"), root.field("binaryData"));
     check_keys(&texts, errors);
     check_keys(&binaries, errors);
@@ -22,7 +22,7 @@ pub(super) fn check_config_map(root: &View<'_>, errors: &mut Vec<FieldError>) {
     check_size(&[texts, binaries], errors);
 }
 
-pub(super) fn check_secret(root: &View<'_>, errors: &mut Vec<FieldError>) {
+pub(super) fn check_secret(root: Root<'_>, errors: &mut Vec<FieldError>) {
     let data = root.field("data");
     check_keys(&data, errors);
     check_keys(&root.field("stringData"), errors);

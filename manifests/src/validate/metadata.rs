@@ -1,6 +1,6 @@
 //! Names, labels, annotations, owners: the same for all kinds.
 
-use super::view::View;
+use super::view::{Root, View};
 use crate::field::FieldError;
 use crate::kind::Kind;
 use crate::name;
@@ -8,7 +8,7 @@ use crate::name;
 /// All annotations of an object together, keys and values.
 const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
 
-pub(super) fn check(kind: Kind, root: &View<'_>, errors: &mut Vec<FieldError>) {
+pub(super) fn check(kind: Kind, root: Root<'_>, errors: &mut Vec<FieldError>) {
     let metadata = root.field("metadata");
     let rule = name_rule(kind);
     let (own, prefix) = (metadata.field("name"), metadata.field("generateName"));

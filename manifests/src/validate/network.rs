@@ -3,7 +3,7 @@
 use super::container::require_set;
 use super::metadata;
 use super::pod::{is_ip, optional};
-use super::view::{View, check_exactly_one, check_unique};
+use super::view::{Root, View, check_exactly_one, check_unique};
 use crate::field::FieldError;
 use crate::name;
 
@@ -130,7 +130,7 @@ fn check_backend(backend: &View<'_>, errors: &mut Vec<FieldError>) {
     port.field("name").check_text(name::port_name, errors);
 }
 
-pub(super) fn check_endpoint_slice(root: &View<'_>, errors: &mut Vec<FieldError>) {
+pub(super) fn check_endpoint_slice(root: Root<'_>, errors: &mut Vec<FieldError>) {
     let kind = root.field("addressType");
     kind.check_one_of(&["IPv4", "IPv6", "FQDN"], errors);
     for endpoint in root.field("endpoints").items() {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::view::{View, check_unique};
+use super::view::{Root, View, check_unique};
 use super::{container, metadata, volume};
 use crate::field::FieldError;
 use crate::name;
 
-pub(super) fn check_pod(root: &View<'_>, errors: &mut Vec<FieldError>) {
+pub(super) fn check_pod(root: Root<'_>, errors: &mut Vec<FieldError>) {
     check_spec(&root.field("spec"), errors);
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::field::{FieldError, FieldPath};
 use crate::name::Verdict;
+use crate::object::Object;
 
 /// The largest port.
 const PORT_MAX: i64 = 65_535;
@@ -18,11 +19,18 @@ pub(super) struct View<'a> {
     value: Option<&'a Value>,
 }
 
-impl<'a> View<'a> {
-    pub(super) fn root(value: &'a Value) -> View<'a> {
-        View { path: FieldPath::root(), value: Some(value) }
-    }
+/// A whole object, from which views begin.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Root<'a>(pub(super) &'a Object);
 
+impl<'a> Root<'a> {
+    /// The field of this name.
+    pub(super) fn field(self, name: &str) -> View<'a> {
+        View { path: FieldPath::root().field(name), value: self.0.0.get(name) }
+    }
+}
+
+impl<'a> View<'a> {
     /// The field of this name.
     pub(super) fn field(&self, name: &str) -> View<'a> {
         View { path: self.path.field(name), value: self.value.and_then(|value| value.get(name)) }
