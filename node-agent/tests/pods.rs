@@ -11,6 +11,7 @@ mod pods {
     pub(crate) mod adoption;
     pub(crate) mod lifecycle;
     pub(crate) mod program;
+    pub(crate) mod sessions;
     pub(crate) mod world;
 }
 
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use pods::{adoption, lifecycle, program};
+use pods::{adoption, lifecycle, program, sessions};
 
 type Test = (&'static str, fn());
 
@@ -37,6 +38,11 @@ const TESTS: &[Test] = &[
     ("a_pod_that_ignores_sigterm_dies_after_its_grace", lifecycle::ignores_sigterm),
     ("running_out_of_memory_is_said", lifecycle::out_of_memory),
     ("a_forgotten_pod_is_gone_at_once", lifecycle::forgotten),
+    ("a_command_in_a_container_speaks_and_exits", sessions::exec),
+    ("a_command_on_a_terminal_knows_its_size", sessions::terminal),
+    ("a_log_is_read_and_followed_to_its_end", sessions::logs),
+    ("a_port_of_a_pod_is_reached_through_the_node", sessions::port_forward),
+    ("what_is_not_there_is_refused", sessions::refused),
     ("the_next_agent_adopts_everything", adoption::the_next_agent_adopts_everything),
 ];
 

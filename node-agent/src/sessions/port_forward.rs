@@ -31,8 +31,15 @@ impl Sessions {
         let port = port.ok_or(Refusal::BadRequest { what: "a port is from 1 to 65535" })?;
         let stream = self.connect_inside(pod, port).await?;
         let (reader, writer) = stream.into_split();
-        // Each direction ends by itself: a user may have sent all and still listen.
-        tokio::join!(carry_in(writer, inbound), carry_out(reader, outbound));
+        // A user may have sent all and still listen; a pod that has closed its side has said all.
+        let input = async {
+            carry_in(writer, inbound).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = carry_out(reader, outbound) => {}
+            () = input => {}
+        }
         Ok(())
     }
 

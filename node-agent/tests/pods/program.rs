@@ -36,6 +36,20 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
             std::fs::remove_file(path).expect("a file");
             ExitCode::SUCCESS
         }
+        ["count", lines] => {
+            (0..lines.parse::<u32>().expect("a number")).for_each(|line| println!("line {line}"));
+            sleep()
+        }
+        ["echo"] => {
+            std::io::copy(&mut std::io::stdin(), &mut std::io::stdout()).expect("a copy");
+            eprintln!("done");
+            ExitCode::from(7)
+        }
+        ["size"] => {
+            let size = rustix::termios::tcgetwinsize(std::io::stdout()).expect("a terminal");
+            println!("{}x{}", size.ws_col, size.ws_row);
+            ExitCode::SUCCESS
+        }
         ["env", name] => {
             println!("{}", std::env::var(name).unwrap_or_default());
             sleep()

@@ -193,6 +193,13 @@ impl World {
     }
 }
 
+impl World {
+    /// Runs something beside, on the agent's runtime.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.agent().as_ref().expect("an agent").runtime.spawn(work);
+    }
+}
+
 impl Agent {
     fn start(config: &Config) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
