@@ -59,6 +59,7 @@ fn run(tests: &[&Test]) -> ExitCode {
             failed.push(*name);
         }
     }
+    house::remove_image();
     println!("\n{} passed, {} failed: {failed:?}", tests.len() - failed.len(), failed.len());
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -247,8 +247,16 @@ fn processes_below(directory: &Path) -> Vec<i32> {
 
 /// A root file system with a shell and the usual small programs, copied from the host with the libraries they need.
 pub(crate) fn image() -> &'static Path {
-    static IMAGE: OnceLock<tempfile::TempDir> = OnceLock::new();
     IMAGE.get_or_init(make_image).path()
+}
+
+static IMAGE: OnceLock<tempfile::TempDir> = OnceLock::new();
+
+/// What is static is never dropped: the end of the program takes it away.
+pub(crate) fn remove_image() {
+    if let Some(image) = IMAGE.get() {
+        fs::remove_dir_all(image.path()).expect("is ours");
+    }
 }
 
 const PROGRAMS: &[&str] = &[
