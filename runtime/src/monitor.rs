@@ -62,6 +62,8 @@ struct Running {
     output: Output,
     started: Started,
     reserved: Option<File>,
+    /// Held for as long as the container lives.
+    _layers: Vec<File>,
 }
 
 /// The ends of a container's stdio that stay with the monitor, and those that go.
@@ -72,6 +74,21 @@ struct Wiring {
     stderr: Option<OwnedFd>,
     /// Held so that a reader of stdin waits instead of seeing its end.
     stdin: Option<OwnedFd>,
+}
+
+/// Takes a shared lock (`flock(2)`) on each layer: whoever keeps layers removes none that is locked, and the lock
+/// lives and dies with this process, whatever becomes of launcher and agent.
+fn pin(layers: &[PathBuf]) -> Result<Vec<File>, Failure> {
+    let pin = |path: &PathBuf| {
+        let layer = File::open(path)?;
+        layer.lock_shared()?;
+        Ok(layer)
+    };
+    let missing = |path: &Path, error: &std::io::Error| Failure::LayerMissing {
+        path: path.to_owned(),
+        errno: io_errno(error) as i32,
+    };
+    layers.iter().map(|path| pin(path).map_err(|error| missing(path, &error))).collect()
 }
 
 impl Monitor<'_> {
@@ -104,6 +121,7 @@ impl Monitor<'_> {
 
     fn start(&self, cgroup: &Cgroup<'_>) -> Result<Running, Failure> {
         self.record(None, ContainerState::Starting, None);
+        let layers = pin(&self.spec.lower_dirs)?;
         let reserved = state::reserve(self.folder, "state.json");
         let reserved = reserved.map_err(|error| failed("reserve room for the exit", io_errno(&error)))?;
         let resources = self.spec.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
@@ -121,7 +139,7 @@ impl Monitor<'_> {
         let _ = wire::send(&self.report, &Report::Started(started.clone()), &[init.pidfd.as_fd()]);
         let output =
             Output::new(self.spec.log.clone(), terminal.or(wiring.stdout), wiring.stderr, wiring.stdin);
-        Ok(Running { init, output, started, reserved: Some(reserved) })
+        Ok(Running { init, output, started, reserved: Some(reserved), _layers: layers })
     }
 
     fn clone_init(

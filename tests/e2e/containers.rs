@@ -109,3 +109,19 @@ fn folder_bytes(folder: &std::path::Path) -> u64 {
         })
         .sum()
 }
+
+#[test]
+fn an_image_that_is_removed_stays_for_the_containers_that_run_from_it() {
+    if !may_run("an_image_that_is_removed_stays_for_the_containers_that_run_from_it") {
+        return;
+    }
+    let cluster = Cluster::up(1);
+    shop::pack_tools(&cluster);
+    shop::apply(&cluster, &shop::deployment("tenant", 1, "sleep 1000"));
+    cluster.wait_ready("app=tenant", 1);
+    cluster.ok(&["image", "rm", shop::TOOLS]);
+    assert_eq!(
+        cluster.ok(&["exec", "deployment/tenant", "--", "sh", "-c", "cat /etc/hostname | head -c 6"]),
+        "tenant"
+    );
+}
