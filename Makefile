@@ -12,6 +12,7 @@ TEST_PACKAGES  := nftables iproute2 jq curl
 BENCH_PACKAGES := wrk haproxy nginx-light hyperfine
 
 BIN := $(CURDIR)/target/release
+KUBECTL := target/kubectl-1.20/usr/bin/kubectl
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 
 .PHONY: help
@@ -29,7 +30,7 @@ build: setup-build ## Build the release binary
 .PHONY: test
 test: setup ## Run every test: units, properties, simulation, real containers, real clusters
 	cargo build --workspace --all-targets --locked
-	cargo test --workspace --locked --no-fail-fast
+	cargo test --workspace --locked --no-fail-fast -- $(TEST_FLAGS)
 
 .PHONY: lint
 lint: setup-build ## Check format and lints
@@ -64,5 +65,13 @@ setup-demo:
 	@if [ -d /run/systemd/system ]; then systemctl disable --now -q redis-server 2>/dev/null || true; fi
 setup-test:
 	$(call install,$(TEST_PACKAGES))
+	@# Unpacked beside, since Debian's kubectl may clash with another that is here already.
+	@if [ ! -x $(KUBECTL) ] && command -v apt-get >/dev/null; then \
+	    echo "fetching: kubernetes-client"; \
+	    work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; chmod 755 "$$work"; \
+	    (cd "$$work" && { apt-get download -qq kubernetes-client 2>/dev/null || \
+	        { apt-get update -qq && apt-get download -qq kubernetes-client; }; }); \
+	    mkdir -p $(dir $(KUBECTL)); dpkg -x "$$work"/kubernetes-client*.deb target/kubectl-1.20; \
+	fi
 setup-bench:
 	$(call install,$(BENCH_PACKAGES))

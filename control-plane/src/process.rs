@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
-use manifests::{Kind, Object};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -16,18 +15,15 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Api, Authenticator};
-use crate::change::Change;
 use crate::clock;
 use crate::controllers::node::LEASE_DURATION;
 use crate::fleet::{Fleet, FleetConfig, FleetError};
 use crate::kubeconfig::kubeconfig;
 use crate::manager::Manager;
 use crate::pki::{Authority, Identity, MASTERS, PkiError, Subject, write_private};
-use crate::registry::{Reason, Settings, Status};
+use crate::registry::{Reason, Settings, Status, founding};
 use crate::store::{Store, StoreError};
 
-/// The namespaces that every cluster has.
-const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 /// The name by which nodes and fronts know the control plane's certificate.
 const SERVER_NAME: &str = "control-plane";
 const CLUSTER_DOMAIN: &str = "cluster.local";
@@ -130,8 +126,7 @@ pub async fn run(config: Config, shutdown: CancellationToken, ready: impl FnOnce
 
 /// The namespaces that every cluster has; after the first start they are there already.
 async fn found_namespaces(store: &Store) -> Result<(), Error> {
-    let create = |name: &&str| Change::Create(Object::new(Kind::Namespace, "", name));
-    let created = store.submit_all(NAMESPACES.iter().map(create).collect()).await;
+    let created = store.submit_all(founding()).await;
     let refused = created.and_then(|outcomes| {
         let serious = |status: &Status| status.reason != Reason::AlreadyExists;
         outcomes.into_iter().filter_map(Result::err).find(serious).map_or(Ok(()), Err)

@@ -6,7 +6,8 @@ use std::process::{Command, Output, Stdio};
 use super::served::{PATIENCE, Served};
 
 /// Where to look for kubectls; the second is unpacked from Debian's `kubernetes-client` by `make setup`.
-const KUBECTLS: [&str; 2] = ["/usr/bin/kubectl", "/tmp/kubectl-1.20/usr/bin/kubectl"];
+const KUBECTLS: [&str; 2] =
+    ["/usr/bin/kubectl", concat!(env!("CARGO_MANIFEST_DIR"), "/../target/kubectl-1.20/usr/bin/kubectl")];
 
 const SHOP: &str = r#"
 apiVersion: apps/v1
@@ -72,14 +73,17 @@ fn with_each_kubectl(test: impl Fn(&Kubectl<'_>)) {
         .enable_all()
         .build()
         .expect("a runtime");
+    let mut found = 0;
     for binary in KUBECTLS {
         if !std::path::Path::new(binary).try_exists().expect("readable") {
-            println!("SKIPPED {binary}: not on this machine");
+            println!("{binary} is not on this machine");
             continue;
         }
         let served = runtime.block_on(Served::start());
         test(&Kubectl { binary, served: &served });
+        found += 1;
     }
+    assert!(found > 0, "no kubectl is on this machine: `make setup` gets one");
 }
 
 #[test]
