@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::kind::Kind;
 use crate::object::Object;
+use crate::quantity::Quantity;
 use crate::schema::{Place, Shape};
 
 mod pod;
@@ -43,7 +44,11 @@ fn normalize(place: Place, fields: &mut Fields) {
 
 fn normalize_value(place: Place, value: &mut Value) {
     match (value, place.shape()) {
-        (value @ Value::Number(_), Shape::Quantity) => *value = Value::String(value.to_string()),
+        (value @ Value::Number(_), Shape::Quantity) => {
+            if let Ok(amount) = value.to_string().parse::<Quantity>() {
+                *value = Value::String(amount.to_string());
+            }
+        }
         (Value::Object(fields), _) => normalize(place, fields),
         (Value::Array(items), _) => {
             let Some(place) = place.item() else { return };

@@ -86,6 +86,16 @@ fn a_pod_asks_for_its_limits() {
 }
 
 #[test]
+fn amounts_written_as_numbers_become_text() {
+    let limits = json!({"cpu": 0.05, "memory": 1000.0, "example.com/slots": 3});
+    let pod = defaulted(
+        json!({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"resources": {"limits": limits}}]}}),
+    );
+    let expected = json!({"cpu": "50m", "memory": "1000", "example.com/slots": "3"});
+    assert_eq!(pod["spec"]["containers"][0]["resources"]["limits"], expected);
+}
+
+#[test]
 fn a_service_port_leads_to_the_same_port() {
     let service = defaulted(json!({"apiVersion": "v1", "kind": "Service", "spec": {
         "type": "LoadBalancer", "ports": [{"port": 80}, {"port": 81, "targetPort": "web", "protocol": "UDP"}],
