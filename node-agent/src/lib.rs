@@ -70,7 +70,7 @@ pub struct Config {
 
 /// Why a node ended.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum AgentError {
     /// What it is could not be found out.
     #[error("cannot look at the machine")]
     Machine(#[source] std::io::Error),
@@ -87,9 +87,9 @@ pub async fn run(
     config: Config,
     shutdown: CancellationToken,
     ready: Box<dyn FnOnce() + Send>,
-) -> Result<(), Error> {
+) -> Result<(), AgentError> {
     let parts = Parts::new(&config);
-    let machine = hello::Machine::look().map_err(Error::Machine)?;
+    let machine = hello::Machine::look().map_err(AgentError::Machine)?;
     let (commands, mut inbox) = mpsc::channel(COMMANDS_MAX);
     let ends = Ends { outbox: parts.outbox.clone(), commands, sessions: parts.sessions.clone() };
     let hello = hello::hello(&config, &machine);

@@ -2,7 +2,6 @@
 //! anyone.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -23,7 +22,6 @@ pub(crate) struct Directory {
 pub(crate) struct Entry {
     pub(crate) namespace: String,
     pub(crate) name: String,
-    pub(crate) ip: Option<IpAddr>,
     /// By name.
     pub(crate) containers: BTreeMap<String, ContainerEntry>,
     /// The one that is meant when none is named.

@@ -104,14 +104,13 @@ fn clear(client: &mut Client, sandbox: &str) -> Result<bool, runtime::client::Er
             }
             ContainerState::Exited(_) | ContainerState::Failed(_) => client.remove(&container.id),
         };
-        match removed {
-            Err(error) => match error.failure() {
+        if let Err(error) = removed {
+            match error.failure() {
                 Some(Failure::NotFound { .. } | Failure::NotRunning { .. }) => {}
                 // Its removal is under way.
                 Some(Failure::InUse { .. }) => cleared = false,
                 _ => return Err(error),
-            },
-            Ok(()) => {}
+            }
         }
     }
     Ok(cleared)

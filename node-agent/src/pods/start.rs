@@ -64,7 +64,7 @@ pub(crate) fn parse_container_id(id: &str) -> Option<(&str, &str, u32)> {
 }
 
 /// Starts it; returns once its program has been executed.
-pub(crate) async fn start(host: &Host, order: Order) -> Result<Started, StartFailure> {
+pub(crate) async fn start(host: &Host, order: Box<Order>) -> Result<Started, StartFailure> {
     let paths = host.paths(&order.pod);
     let images = host.images.clone();
     let prepared = tokio::task::spawn_blocking(move || prepare(&images, &paths, &order));

@@ -245,7 +245,6 @@ impl Worker {
         Entry {
             namespace: self.pod.namespace.clone(),
             name: self.pod.name.clone(),
-            ip: self.state.ip(),
             containers: containers.collect(),
             default_container: self
                 .desired

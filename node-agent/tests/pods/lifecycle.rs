@@ -182,7 +182,7 @@ pub(crate) fn volumes() {
     wait_until("the new colour", || std::fs::read_to_string(&changed).is_ok_and(|text| text == "blue"));
     assert_eq!(first(&world.wait_ready(&uid)).restart_count, 0);
     world.remove(&uid);
-    assert!(!world.config.state_dir.join("pods").join(&uid).exists());
+    assert!(!world.config.state_dir.join("pods").join(&uid).try_exists().expect("a look"));
 }
 
 pub(crate) fn probes() {

@@ -135,9 +135,8 @@ fn a_missing_config_map_holds_back_only_its_container() {
 #[test]
 fn an_absent_image_is_tried_again_at_once_when_the_image_store_changes() {
     let pod = plain();
-    let mut state = PodState::default();
-    state.volumes = Volumes::Ready(0);
-    state.sandbox = Sandbox::Ready { ip: None };
+    let mut state =
+        PodState { volumes: Volumes::Ready(0), sandbox: Sandbox::Ready { ip: None }, ..PodState::default() };
     let failure = StartFailure::Retry { reason: "ErrImagePull", message: "no such image".into() };
     state.learn(&pod, Fact::StartFailed { container: "app".into(), failure }, at_ms(0));
     assert_eq!(decide(&pod, &state, at_ms(10)), Plan { actions: vec![], wake_at: Some(at_ms(1000)) });

@@ -97,13 +97,13 @@ impl Worker {
             let failure = StartFailure::Process { message: "the pod has no such container".to_owned() };
             return Fact::StartFailed { container, failure };
         };
-        let order = Order {
+        let order = Box::new(Order {
             pod: self.desired.pod.clone(),
             container: spec,
             references: self.references.clone(),
             attempt,
             facts: self.host.facts(self.state.ip()),
-        };
+        });
         let started = start::start(&self.host, order).await;
         if let Some(last) = attempt.checked_sub(1) {
             self.remove_later(container_id(&self.pod.uid, &container, last));

@@ -67,7 +67,16 @@ fn failure(desired: &Desired, action: &PodAction) -> Option<Fact> {
         PodAction::Probe(container, kind) => {
             Fact::Probed { container: container.clone(), attempt: 0, kind: *kind, passed: false }
         }
-        _ => return None,
+        PodAction::BeginEnding
+        | PodAction::EndpointDown
+        | PodAction::EndpointUp
+        | PodAction::PreStop(_)
+        | PodAction::Terminate(_)
+        | PodAction::Kill(_)
+        | PodAction::RemoveSandbox
+        | PodAction::RemoveVolumes
+        | PodAction::ReportGone
+        | PodAction::PostStart(_) => return None,
     })
 }
 
@@ -122,7 +131,16 @@ impl World {
                 assert!(!self.state.any_running(), "gone with a container");
                 assert_eq!(self.state.volumes, Volumes::Absent, "gone with volumes");
             }
-            _ => {}
+            PodAction::BeginEnding
+            | PodAction::EndpointDown
+            | PodAction::EndpointUp
+            | PodAction::PreStop(_)
+            | PodAction::Terminate(_)
+            | PodAction::Kill(_)
+            | PodAction::RemoveVolumes
+            | PodAction::PrepareVolumes
+            | PodAction::PostStart(_)
+            | PodAction::Probe(..) => {}
         }
     }
 
