@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) mod dial;
 
 /// The pause after the first early failure; it doubles up to the probe's period.
-const EARLY_PAUSE: SignedDuration = SignedDuration::from_millis(4);
-const EARLY_DOUBLINGS_MAX: u32 = 12;
+const EARLY_PAUSE: SignedDuration = SignedDuration::from_millis(1);
+const EARLY_DOUBLINGS_MAX: u32 = 14;
 
 /// What a probe asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -125,6 +125,12 @@ impl Timing {
 }
 
 impl State {
+    /// Failures in a row that count.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// When the next probe is due, in a run that began at `started_at`.
     #[must_use]
     pub fn due_at(&self, kind: Kind, timing: &Timing, started_at: Timestamp) -> Timestamp {

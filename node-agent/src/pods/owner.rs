@@ -230,6 +230,7 @@ impl Owner {
     async fn remove_strays(&self, left: &[(Assignment, PodState)]) {
         let known: BTreeSet<&str> =
             left.iter().filter_map(|(assignment, _)| assignment.pod.metadata.uid.as_deref()).collect();
+        self.remove_stray_folders(&known);
         let listing = match self.host.launcher.ask(Client::list).await {
             Ok(listing) => listing,
             Err(error) => return tracing::warn!(error = crate::chain(&error), "the launcher is not heard"),
@@ -241,6 +242,24 @@ impl Owner {
                     error = crate::chain(&error),
                     "a sandbox of nobody is not removed"
                 );
+            }
+        }
+    }
+
+    /// After a reboot nothing in memory says whose these were.
+    fn remove_stray_folders(&self, known: &BTreeSet<&str>) {
+        for root in ["pods", "logs"] {
+            let entries = std::fs::read_dir(self.host.state_dir.join(root)).into_iter().flatten();
+            for entry in entries.filter_map(Result::ok) {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                // Folders of logs are called NAMESPACE_NAME_UID.
+                let uid = name.rsplit('_').next().unwrap_or_default();
+                if known.contains(uid) {
+                    continue;
+                }
+                if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+                    tracing::warn!(folder = name, %error, "what a pod of an earlier time left is not removed");
+                }
             }
         }
     }

@@ -134,6 +134,8 @@ fn sandbox_spec(pod: &Pod, uid: &str) -> SandboxSpec {
 async fn attach(host: &Host, uid: &str, sandbox: &Sandbox) -> Result<IpAddr, SandboxError> {
     let path = sandbox.netns_path();
     let netns = File::open(&path).map_err(|source| SandboxError::Namespace { path, source })?;
+    // A sandbox that was lost may have left its address taken.
+    host.net.detach(uid).await?;
     Ok(host.net.attach(uid, netns.into()).await?.ip.into())
 }
 

@@ -26,6 +26,7 @@ use crate::pods::host::Host;
 use crate::pods::paths::PodPaths;
 use crate::pods::state::{Fact, PodState, Run};
 use crate::pods::status::derive_status;
+use crate::probes;
 use crate::spec::env;
 use crate::volumes::content::Content;
 
@@ -51,6 +52,8 @@ pub(crate) enum Event {
     LauncherConnected,
     /// Something became known.
     Fact(Fact),
+    /// A probe was answered, or not; then the message says why.
+    Probed(Fact, Option<String>),
 }
 
 /// Where to send a worker's events.
@@ -153,6 +156,7 @@ impl Worker {
             Event::Forgotten => self.desired.forgotten = true,
             Event::LauncherConnected => self.reconcile().await,
             Event::Fact(fact) => self.learn(fact),
+            Event::Probed(fact, message) => self.probed(fact, message),
         }
     }
 
@@ -165,6 +169,23 @@ impl Worker {
         };
         for fact in reconcile::facts(&self.pod.uid, &self.desired, &self.state, &listing) {
             self.learn(fact);
+        }
+    }
+
+    /// Failures that count are said; those that are expected while a container comes up are nobody's business.
+    fn probed(&mut self, fact: Fact, message: Option<String>) {
+        let Fact::Probed { container, kind, .. } = &fact else { return };
+        let (container, kind) = (container.clone(), *kind);
+        let failures = |worker: &Self| {
+            let probes = worker.state.running(&container).map(|running| &running.probes);
+            probes.and_then(|probes| probes.get(&kind)).map_or(0, probes::State::failures)
+        };
+        let before = failures(self);
+        self.learn(fact);
+        if let Some(message) = message
+            && failures(self) > before
+        {
+            self.warn(&container, "Unhealthy", &message);
         }
     }
 

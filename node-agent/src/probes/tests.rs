@@ -37,13 +37,13 @@ fn until_its_first_success_readiness_is_asked_again_after_milliseconds() {
     let mut state = State::default();
     let mut now = at_ms(0);
     let mut pauses = Vec::new();
-    for _ in 0..14 {
+    for _ in 0..15 {
         state.learn(Kind::Readiness, &TIMING, false, now);
         let next = state.due_at(Kind::Readiness, &TIMING, at_ms(0));
         pauses.push(next.duration_since(now).as_millis());
         now = next;
     }
-    assert_eq!(pauses[..4], [4, 8, 16, 32]);
+    assert_eq!(pauses[..4], [1, 2, 4, 8]);
     assert_eq!(pauses.last(), Some(&10_000));
 }
 

@@ -205,19 +205,15 @@ impl Worker {
         let target = self.target(&container)?;
         let probe = kind.of(&target.spec)?.clone();
         let limit = Duration::try_from(Timing::of(&probe).timeout).unwrap_or_default();
-        let (host, mailbox, pod) = (self.host.clone(), self.mailbox.clone(), self.pod.clone());
-        // Failures that are expected while a container comes up are nobody's business.
-        let was_well = self.state.running(&container)?.verdict(kind) == crate::probes::Verdict::Passed;
+        let (host, mailbox) = (self.host.clone(), self.mailbox.clone());
         tokio::spawn(async move {
             let result = dial::dial(&target, &probe, limit, &host.launcher).await;
-            if let Err(error) = &result {
-                let message = format!("{} probe failed: {}", kind.name(), crate::chain(error));
-                if was_well || kind == Kind::Liveness {
-                    host.warn(&pod, &container, "Unhealthy", &message);
-                }
-            }
+            let message = result
+                .as_ref()
+                .err()
+                .map(|error| format!("{} probe failed: {}", kind.name(), crate::chain(error)));
             let fact = Fact::Probed { container, attempt, kind, passed: result.is_ok() };
-            let _ = mailbox.send(Event::Fact(fact)).await;
+            let _ = mailbox.send(Event::Probed(fact, message)).await;
         });
         None
     }
