@@ -17,6 +17,10 @@ use crate::pods::backoff::{Backoff, Blame, retry_pause};
 use crate::pods::desired::Desired;
 use crate::probes::{self, Kind, Timing, Verdict};
 
+mod fact;
+
+pub use fact::{Fact, ProcessEnd, StartFailure};
+
 /// Exit code of a process that SIGKILL ended.
 pub const EXIT_KILLED: i32 = 128 + 9;
 /// Exit code of a container whose process could not be started, as containerd reports it.
@@ -204,115 +208,6 @@ pub struct Exit {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Timestamp,
-}
-
-/// How a process ended, as the runtime saw it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProcessEnd {
-    /// 128 + signal when a signal ended it.
-    pub exit_code: i32,
-    /// The signal that ended it.
-    pub signal: Option<i32>,
-    /// Memory ran out.
-    pub oom_killed: bool,
-    /// For the user, where there is more to say.
-    pub message: Option<String>,
-}
-
-/// Why a container could not be started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StartFailure {
-    /// Something that may go away by itself: an image that is absent, a launcher that is busy.
-    Retry {
-        /// E.g. `ErrImagePull`.
-        reason: &'static str,
-        /// For the user.
-        message: String,
-    },
-    /// The process itself could not be started; it counts as a run that failed.
-    Process {
-        /// For the user.
-        message: String,
-    },
-}
-
-/// Something that became known.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Fact {
-    /// The volumes are made, with this content.
-    VolumesReady(u64),
-    /// They could not be made.
-    VolumesFailed(String),
-    /// The volumes are removed.
-    VolumesRemoved,
-    /// The sandbox is made.
-    SandboxReady(Option<IpAddr>),
-    /// It could not be made.
-    SandboxFailed(String),
-    /// The sandbox is removed, with all containers.
-    SandboxRemoved,
-    /// The sandbox ended by itself, with all containers.
-    SandboxLost,
-    /// The sandbox or the volumes could not be removed.
-    RemovalFailed(String),
-    /// A container was started.
-    Started {
-        /// Its name.
-        container: String,
-        /// The runtime's id of it.
-        id: String,
-        /// The digest of its image.
-        image_id: String,
-        /// The signal that asks it to stop, if not SIGTERM.
-        stop_signal: Option<i32>,
-    },
-    /// A container could not be started.
-    StartFailed {
-        /// Its name.
-        container: String,
-        /// Why.
-        failure: StartFailure,
-    },
-    /// A container ended.
-    Exited {
-        /// Its name.
-        container: String,
-        /// Which run of it.
-        attempt: u32,
-        /// How.
-        end: ProcessEnd,
-    },
-    /// A probe was answered, or not.
-    Probed {
-        /// The container's name.
-        container: String,
-        /// Which run of it.
-        attempt: u32,
-        /// Which probe.
-        kind: Kind,
-        /// Whether the answer was good.
-        passed: bool,
-    },
-    /// The postStart hook is over.
-    PostStartDone {
-        /// The container's name.
-        container: String,
-        /// Which run of it.
-        attempt: u32,
-        /// A failed hook ends the container.
-        succeeded: bool,
-    },
-    /// The preStop hook is over, well or not.
-    PreStopDone {
-        /// The container's name.
-        container: String,
-        /// Which run of it.
-        attempt: u32,
-    },
-    /// The image store changed: what lacked an image may be tried now.
-    ImagesChanged,
-    /// The control plane was told that nothing is left.
-    Reported,
 }
 
 impl PodState {
@@ -603,15 +498,5 @@ impl Container {
             started_at: Some(running.started_at),
             finished_at: now,
         });
-    }
-}
-
-impl ProcessEnd {
-    fn reason(&self) -> &'static str {
-        match self {
-            Self { oom_killed: true, .. } => "OOMKilled",
-            Self { exit_code: 0, .. } => "Completed",
-            Self { .. } => "Error",
-        }
     }
 }

@@ -61,10 +61,8 @@ impl<'a> Session<'a> {
     fn until(&mut self, wanted: &str) {
         let mut out = String::new();
         while !out.ends_with(wanted) {
-            match self.next() {
-                Some(Frame::Stdout(bytes)) => out.push_str(&String::from_utf8_lossy(&bytes)),
-                other => panic!("{other:?} after {out:?}"),
-            }
+            let Some(Frame::Stdout(bytes)) = self.next() else { panic!("no more output after {out:?}") };
+            out.push_str(&String::from_utf8_lossy(&bytes));
         }
     }
 }

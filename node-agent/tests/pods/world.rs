@@ -63,7 +63,8 @@ pub(crate) fn end() {
     if let Ok(mut client) = runtime::client::Client::connect(&world.config.launcher_socket) {
         client.shutdown(true).expect("the launcher ends");
     }
-    let _ = std::fs::remove_dir_all(world.folder.path());
+    let _ = nix::mount::umount2(&world.config.run_dir.join("memory"), nix::mount::MntFlags::MNT_DETACH);
+    std::fs::remove_dir_all(world.folder.path()).expect("nothing of it is in use");
 }
 
 impl World {
