@@ -13,6 +13,7 @@ mod e2e {
 
     mod containers;
     mod documentation;
+    mod examples;
     mod faults;
     mod lifecycle;
     mod mistakes;

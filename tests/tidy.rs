@@ -102,7 +102,7 @@ mod tidy {
 
     #[test]
     fn unsafe_lives_in_one_room() {
-        for path in sources() {
+        for path in sources().into_iter().filter(|path| !path.ends_with("tests/tidy.rs")) {
             let allowed = path.starts_with(Path::new(ROOT).join("runtime/src/sys"))
                 || path == Path::new(ROOT).join("runtime/src/sys.rs");
             let is_unsafe = read(&path).lines().any(|line| {

@@ -161,7 +161,10 @@ impl Node {
     pub(crate) fn start_agent(&mut self, now: Timestamp, rng: &mut StdRng, later: &mut Vec<Later>) {
         self.incarnation += 1;
         let mut agent = Agent::default();
-        for (uid, (desired, mut state)) in self.disk.clone() {
+        for (uid, (desired, written)) in self.disk.clone() {
+            // What is not written down is forgotten with the agent.
+            let text = serde_json::to_string(&written).expect("a state is JSON");
+            let mut state: PodState = serde_json::from_str(&text).expect("a state reads back");
             state.resume(&desired);
             for fact in self.found(&uid, &desired, &state) {
                 state.learn(&desired, fact, now);

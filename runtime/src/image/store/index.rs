@@ -20,6 +20,8 @@ const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 impl Store {
     pub(super) fn write_layout(&self) -> Result<(), StoreError> {
         let path = self.root.join("oci-layout");
+        // Another process that opens the store may be clearing away drafts, such as ours.
+        let _lock = self.lock_shared()?;
         match fs::read(&path) {
             Ok(content) if content == LAYOUT.as_bytes() => Ok(()),
             Ok(_) => self.replace(&path, LAYOUT.as_bytes()),
