@@ -44,6 +44,7 @@ impl<'a> Session<'a> {
     }
 
     /// Everything that was said on both streams, and the last frame if it was something else.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever is no output comes last")]
     fn rest(&mut self) -> (String, String, Option<Frame>) {
         let (mut out, mut err, mut last) = (Vec::new(), Vec::new(), None);
         while let Some(frame) = self.next() {

@@ -77,3 +77,6 @@ pub(crate) fn process_end(exit: &Exit) -> ProcessEnd {
         message: exit.unobserved.then(|| "nobody saw how the container ended".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;
