@@ -28,10 +28,7 @@ pub fn reconcile(snapshot: &Snapshot, key: &Key, front: Option<&str>) -> Plan {
 }
 
 fn is_balanced(stored: &Stored) -> bool {
-    match stored.key().kind {
-        Kind::Ingress => true,
-        _ => stored.object().str_at(&["spec", "type"]) == Some("LoadBalancer"),
-    }
+    stored.key().kind == Kind::Ingress || stored.object().str_at(&["spec", "type"]) == Some("LoadBalancer")
 }
 
 fn is_empty(stored: &Stored) -> bool {
