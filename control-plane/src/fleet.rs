@@ -5,12 +5,13 @@
 //! in memory only; everything else in here is a pure function.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use ipnet::Ipv4Net;
 use proto::fleet_server::FleetServer;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Certificate, Identity as TlsIdentity, Server, ServerTlsConfig};
@@ -38,6 +39,10 @@ mod testing;
 
 use dispatcher::Dispatcher;
 use health::Health;
+
+/// How often a quiet connection is asked whether it still is one, and how long the answer may take.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the fleet is told at its start.
 #[derive(Debug, Clone)]
@@ -70,6 +75,7 @@ struct Shared {
     dispatcher: Dispatcher,
     waiting: sessions::Waiting,
     front: watch::Sender<serde_json::Value>,
+    registering: Mutex<()>,
 }
 
 impl std::fmt::Debug for Fleet {
@@ -99,7 +105,18 @@ impl Fleet {
         let health = Health::default();
         let (front, _) = watch::channel(serde_json::Value::Null);
         let waiting = sessions::Waiting::default();
-        Self { shared: Arc::new(Shared { config, store, authority, health, dispatcher, waiting, front }) }
+        Self {
+            shared: Arc::new(Shared {
+                config,
+                store,
+                authority,
+                health,
+                dispatcher,
+                waiting,
+                front,
+                registering: Mutex::default(),
+            }),
+        }
     }
 
     /// When each node was last heard of.
@@ -133,6 +150,8 @@ impl Fleet {
             .tls_config(tls)
             .map_err(FleetError::Serve)?
             .tcp_nodelay(true)
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .add_service(FleetServer::new(service::Service::new(self)))
             .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.cancelled_owned())
             .await

@@ -15,9 +15,10 @@ use proto::node_command::Command as WireCommand;
 use proto::node_report::Report;
 use proto::{Heartbeat, NodeCommand, NodeHello, NodeReport, Welcome};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, interval_at, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Status, Streaming};
 
@@ -36,6 +37,9 @@ pub use session::SESSIONS_MAX;
 pub const CONTROL_PLANE_NAME: &str = "control-plane";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often a quiet connection is asked whether it still is one, and how long the answer may take.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(5);
@@ -107,6 +111,9 @@ pub async fn dial(config: &LinkConfig, identity: Option<Identity>) -> Result<Cha
         .and_then(|endpoint| endpoint.tls_config(tls))
         .map_err(failed)?
         .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
         .tcp_nodelay(true)
         .connect()
         .await
@@ -187,12 +194,15 @@ impl Stream {
     async fn carry(mut self, ends: &Ends) -> Result<(), LinkError> {
         let lease = Duration::from_millis(self.welcome.lease_duration_ms.max(1));
         let beat = Duration::from_millis(self.welcome.heartbeat_interval_ms.max(1));
-        let mut beat = interval_at(Instant::now() + beat, beat);
-        let mut sequence = 0;
+        // A task of its own: a command that waits to be taken must not look like the death of the node.
+        let _heart = AbortOnDropHandle::new(tokio::spawn(keep_beating(self.outgoing.clone(), beat)));
+        let mut look = interval_at(Instant::now() + beat, beat);
         let mut heard = Instant::now();
         self.deliver(WireCommand::Welcome(self.welcome.clone()), ends).await?;
         loop {
             tokio::select! {
+                // In this order: before silence is complained of, what has arrived is heard.
+                biased;
                 command = self.incoming.message() => {
                     let Some(command) = command.map_err(refused)? else { return Err(silent(heard.elapsed())) };
                     heard = Instant::now();
@@ -200,15 +210,12 @@ impl Stream {
                         self.deliver(command, ends).await?;
                     }
                 }
-                report = ends.outbox.next() => self.say(report, lease).await?,
-                _ = beat.tick() => {
+                _ = look.tick() => {
                     if heard.elapsed() > lease {
                         return Err(silent(heard.elapsed()));
                     }
-                    sequence += 1;
-                    let heartbeat = Report::Heartbeat(Heartbeat { sequence });
-                    self.say(heartbeat, lease).await?;
                 }
+                report = ends.outbox.next() => self.say(report, lease).await?,
             }
         }
     }
@@ -242,6 +249,21 @@ impl Stream {
             WireCommand::Peers(peers) => Command::Peers(peers),
         };
         ends.commands.send(command).await.map_err(|_| LinkError::Closed)
+    }
+}
+
+/// Says that the node lives, until the stream is closed.
+async fn keep_beating(outgoing: mpsc::Sender<NodeReport>, interval: Duration) {
+    let mut beat = interval_at(Instant::now() + interval, interval);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut sequence = 0;
+    loop {
+        beat.tick().await;
+        sequence += 1;
+        let report = Some(Report::Heartbeat(Heartbeat { sequence }));
+        if outgoing.send(NodeReport { report }).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt;
 use proto::node_command::Command;
 use proto::node_report::Report;
 use proto::{HeartbeatAck, NodeCommand, NodeReport, Welcome};
@@ -18,10 +17,17 @@ use crate::api::sessions::{Session, SessionRequest};
 use crate::change::Change;
 use crate::clock;
 use crate::registry::{Reason, Status as ApiStatus};
+use crate::store::Store;
 
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many reports are committed together.
 const BATCH_MAX: usize = 256;
+/// How many reports of a node may wait to be committed.
+const REPORTS_MAX: usize = 4096;
+/// How long a report that the store did not take waits.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+/// How often a registration is tried against others' changes of the same Node.
+const REGISTER_TRIES: usize = 5;
 
 static STREAMS: AtomicU64 = AtomicU64::new(0);
 
@@ -47,14 +53,28 @@ pub(super) async fn open(
     Ok(commands)
 }
 
+/// Writes the node down, one at a time: two that come at once must not get the same pod range.
 async fn make_known(fleet: &Fleet, name: &str, hello: &[u8]) -> Result<String, Status> {
     let store = &fleet.shared.store;
-    let registration = register(&store.snapshot(), name, hello, fleet.shared.config.pod_cidr)
-        .map_err(|error| Status::failed_precondition(error.to_string()))?;
-    for change in registration.changes {
-        store.submit(change).await.map_err(|status| Status::internal(status.to_string()))?;
+    let _one_at_a_time = fleet.shared.registering.lock().await;
+    let mut tries = 0;
+    loop {
+        let registration = register(&store.snapshot(), name, hello, fleet.shared.config.pod_cidr)
+            .map_err(|error| Status::failed_precondition(error.to_string()))?;
+        tries += 1;
+        match submit_in_order(store, registration.changes).await {
+            Ok(()) => return Ok(registration.pod_cidr),
+            Err(status) if status.reason == Reason::Conflict && tries < REGISTER_TRIES => {}
+            Err(status) => return Err(Status::unavailable(status.to_string())),
+        }
     }
-    Ok(registration.pod_cidr)
+}
+
+async fn submit_in_order(store: &Store, changes: Vec<Change>) -> Result<(), ApiStatus> {
+    for change in changes {
+        store.submit(change).await?;
+    }
+    Ok(())
 }
 
 fn welcome(fleet: &Fleet, pod_cidr: String) -> Welcome {
@@ -70,24 +90,29 @@ fn welcome(fleet: &Fleet, pod_cidr: String) -> Welcome {
     }
 }
 
-/// Reads until the stream ends, falls silent, or the dispatcher has given it up. What arrives while one batch is
-/// being committed makes up the next.
+/// Reads until the stream ends, falls silent, or the dispatcher has given it up. What is read is committed by a task
+/// of its own, so that a slow disk is never taken for a silent node.
 async fn serve(
     fleet: Fleet,
     name: String,
     id: u64,
-    incoming: Streaming<NodeReport>,
+    mut incoming: Streaming<NodeReport>,
     queue: mpsc::WeakSender<NodeCommand>,
 ) {
     let lease = Duration::from_millis(fleet.shared.config.lease_duration_ms);
-    let mut batches = incoming.ready_chunks(BATCH_MAX);
-    while let Ok(Some(batch)) = tokio::time::timeout(lease, batches.next()).await {
+    let (reports, read) = mpsc::channel(REPORTS_MAX);
+    tokio::spawn(commit(fleet.clone(), name.clone(), read));
+    while let Ok(Ok(Some(report))) = tokio::time::timeout(lease, incoming.message()).await {
         let Some(queue) = queue.upgrade() else { break };
         fleet.shared.health.heard(&name, clock::now());
-        let failed = batch.iter().any(Result::is_err);
-        let reports = batch.into_iter().filter_map(|report| report.ok()?.report).collect();
-        if !take(&fleet, &name, reports, &queue).await || failed {
-            break;
+        match report.report {
+            None => {}
+            Some(Report::Heartbeat(beat)) => acknowledge(&queue, beat.sequence),
+            Some(report) => {
+                if reports.send(report).await.is_err() {
+                    break;
+                }
+            }
         }
     }
     if fleet.shared.dispatcher.node_gone(name.clone(), id).await {
@@ -96,36 +121,61 @@ async fn serve(
     tracing::warn!(node = name, "the node's stream ended");
 }
 
-/// False if reports were lost.
-async fn take(fleet: &Fleet, name: &str, batch: Vec<Report>, queue: &mpsc::Sender<NodeCommand>) -> bool {
-    let snapshot = fleet.shared.store.snapshot();
+fn acknowledge(queue: &mpsc::Sender<NodeCommand>, sequence: u64) {
+    let ack = Command::HeartbeatAck(HeartbeatAck { sequence });
+    // A full queue is the dispatcher's to judge; the next beat asks again.
+    let _ = queue.try_send(NodeCommand { command: Some(ack) });
+}
+
+/// Commits what one stream reports, in order. What arrives while one batch is being committed makes up the next; what
+/// the store could not take for want of a disk or of room is tried again, since the node will not say it again.
+async fn commit(fleet: Fleet, name: String, mut reports: mpsc::Receiver<Report>) {
     let mut changes: Vec<Change> = Vec::new();
-    for report in batch {
-        match report {
-            Report::Heartbeat(beat) => {
-                let ack = Command::HeartbeatAck(HeartbeatAck { sequence: beat.sequence });
-                // A full queue is the dispatcher's to judge; the next beat asks again.
-                let _ = queue.try_send(NodeCommand { command: Some(ack) });
+    loop {
+        let mut batch = Vec::new();
+        if changes.is_empty() {
+            if reports.recv_many(&mut batch, BATCH_MAX).await == 0 {
+                return;
             }
-            report => changes.extend(reports::change(&snapshot, name, report)),
+        } else {
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
+        let snapshot = fleet.shared.store.snapshot();
+        changes.extend(batch.into_iter().filter_map(|report| reports::change(&snapshot, &name, report)));
+        changes = not_taken(&fleet, &name, changes).await;
     }
+}
+
+/// Submits changes; returns those that are to be tried again.
+async fn not_taken(fleet: &Fleet, name: &str, changes: Vec<Change>) -> Vec<Change> {
     if changes.is_empty() {
-        return true;
+        return changes;
     }
-    match fleet.shared.store.submit_all(changes).await {
-        Ok(outcomes) => {
-            for refused in outcomes.into_iter().filter_map(Result::err) {
-                tracing::debug!(node = name, %refused, "a report was not taken");
-            }
-        }
-        // The stream ends with it, so that the node says everything again when it has dialled anew.
+    let outcomes = match fleet.shared.store.submit_all(changes.clone()).await {
+        Ok(outcomes) => outcomes,
         Err(error) => {
-            tracing::warn!(node = name, %error, "the store takes no reports");
-            return false;
+            tracing::warn!(node = name, %error, "the store takes no reports; they wait");
+            return changes;
         }
+    };
+    let refused =
+        changes.into_iter().zip(outcomes).filter_map(|(change, outcome)| Some((change, outcome.err()?)));
+    let (again, never): (Vec<_>, Vec<_>) = refused.partition(|(_, status)| is_passing(status.reason));
+    for (_, status) in &never {
+        tracing::debug!(node = name, %status, "a report was not taken");
     }
-    true
+    if let Some((_, status)) = again.first() {
+        tracing::warn!(node = name, %status, waiting = again.len(), "reports wait for the store");
+    }
+    again.into_iter().map(|(change, _)| change).collect()
+}
+
+/// Whether the same change may be taken later.
+fn is_passing(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ServiceUnavailable | Reason::TooManyRequests | Reason::Timeout | Reason::InternalError
+    )
 }
 
 /// Asks a node to open a session, and waits for it.

@@ -74,28 +74,29 @@ pub(super) fn register(
     }
     let known = snapshot.find::<Node>("", name);
     let pod_cidr = pod_range(snapshot, name, &hello, cluster_pod_cidr)?;
+    let mut node = hello;
     let spec = known.and_then(|(_, node)| node.spec.clone()).unwrap_or_default();
-    let mut node = Node {
-        spec: Some(NodeSpec {
-            pod_cidr: Some(pod_cidr.clone()),
-            pod_cidrs: Some(vec![pod_cidr.clone()]),
-            ..spec
-        }),
-        ..hello
-    };
+    node.spec =
+        Some(NodeSpec { pod_cidr: Some(pod_cidr.clone()), pod_cidrs: Some(vec![pod_cidr.clone()]), ..spec });
     if let Some((_, known)) = known {
-        let mut labels = known.metadata.labels.clone().unwrap_or_default();
-        labels.extend(node.metadata.labels.take().unwrap_or_default());
-        node.metadata.labels = Some(labels);
-        node.metadata.annotations.clone_from(&known.metadata.annotations);
-        // Conditions are the node lifecycle controller's.
-        if let (Some(status), Some(known)) = (&mut node.status, &known.status) {
-            status.conditions.clone_from(&known.conditions);
-        }
+        keep_what_is_the_clusters(&mut node, known);
     }
     let object = Object::from_typed(&node);
-    let first = if known.is_some() { Change::Update(object.clone()) } else { Change::Create(object.clone()) };
-    Ok(Registration { changes: vec![first, Change::UpdateStatus(object)], pod_cidr })
+    let mut status = object.clone();
+    // The first change makes a new version; the status goes onto that.
+    status.metadata_mut().remove("resourceVersion");
+    let first = if known.is_some() { Change::Update(object) } else { Change::Create(object) };
+    Ok(Registration { changes: vec![first, Change::UpdateStatus(status)], pod_cidr })
+}
+
+/// The version too: whoever changed the Node in between is not overwritten.
+fn keep_what_is_the_clusters(node: &mut Node, known: &Node) {
+    let said = std::mem::replace(&mut node.metadata, known.metadata.clone());
+    node.metadata.labels.get_or_insert_default().extend(said.labels.unwrap_or_default());
+    // Conditions are the node lifecycle controller's.
+    if let (Some(status), Some(known)) = (&mut node.status, &known.status) {
+        status.conditions.clone_from(&known.conditions);
+    }
 }
 
 fn pod_range(

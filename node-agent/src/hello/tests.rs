@@ -40,5 +40,8 @@ fn a_node_says_its_labels_range_and_room() {
 #[test]
 fn this_machine_can_be_looked_at() {
     let machine = Machine::look().expect("facts");
-    assert!(machine.cpus > 0 && machine.memory_bytes > 0 && !machine.kernel_version.is_empty(), "{machine:?}");
+    assert!(
+        machine.cpus > 0 && machine.memory_bytes > 0 && !machine.kernel_version.is_empty(),
+        "{machine:?}"
+    );
 }
