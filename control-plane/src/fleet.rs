@@ -12,7 +12,6 @@ use ipnet::Ipv4Net;
 use proto::fleet_server::FleetServer;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Certificate, Identity as TlsIdentity, Server, ServerTlsConfig};
 
@@ -24,6 +23,7 @@ use crate::store::Store;
 mod assignments;
 mod dispatcher;
 mod fronts;
+mod guard;
 pub mod health;
 mod identity;
 mod news;
@@ -40,6 +40,8 @@ mod testing;
 use dispatcher::Dispatcher;
 use health::Health;
 
+/// How long a caller may take to greet.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a quiet connection is asked whether it still is one, and how long the answer may take.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -145,15 +147,15 @@ impl Fleet {
             .identity(TlsIdentity::from_pem(identity.certificate_pem, identity.key_pem))
             .client_ca_root(Certificate::from_pem(self.shared.authority.ca_pem()))
             // Whoever joins has no certificate yet; every other call asks for one.
-            .client_auth_optional(true);
+            .client_auth_optional(true)
+            .timeout(HANDSHAKE_TIMEOUT);
         Server::builder()
             .tls_config(tls)
             .map_err(FleetError::Serve)?
-            .tcp_nodelay(true)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .add_service(FleetServer::new(service::Service::new(self)))
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.cancelled_owned())
+            .serve_with_incoming_shutdown(guard::accept(listener), shutdown.cancelled_owned())
             .await
             .map_err(FleetError::Serve)
     }

@@ -3,14 +3,12 @@
 //! The node owns its capacity, addresses, system info and the labels that describe it; the cluster owns the pod
 //! range, taints, `unschedulable` and whatever labels users added.
 
-use std::collections::BTreeSet;
-
 use ipnet::Ipv4Net;
 use k8s_openapi::api::core::v1::{Node, NodeSpec};
-use manifests::{Kind, Object};
+use manifests::Object;
 
 use crate::change::Change;
-use crate::snapshot::{Key, Snapshot};
+use crate::snapshot::Snapshot;
 
 #[cfg(test)]
 mod tests;
@@ -37,6 +35,16 @@ pub(super) enum RegistrationError {
     NoRange {
         /// The cluster's range.
         cluster_pod_cidr: Ipv4Net,
+    },
+    /// Another Node says that it is reached there.
+    #[error(
+        "{address} is the address of another node than {node}; if that is gone for good, delete its Node"
+    )]
+    AddressTaken {
+        /// The address.
+        address: String,
+        /// Who claims it.
+        node: String,
     },
     /// The range that the node asks for is another node's, or outside of the cluster's.
     #[error("the pod range {asked} cannot be given to node {node}")]
@@ -72,6 +80,7 @@ pub(super) fn register(
     if said != name {
         return Err(RegistrationError::OtherNode { certificate: name.to_owned(), hello: said });
     }
+    check_addresses(snapshot, name, &hello)?;
     let known = snapshot.find::<Node>("", name);
     let pod_cidr = pod_range(snapshot, name, &hello, cluster_pod_cidr)?;
     let mut node = hello;
@@ -99,30 +108,55 @@ fn keep_what_is_the_clusters(node: &mut Node, known: &Node) {
     }
 }
 
+/// The range that the node has, else the one that it asks for, else the first that is free.
 fn pod_range(
     snapshot: &Snapshot,
     name: &str,
     hello: &Node,
     cluster_pod_cidr: Ipv4Net,
 ) -> Result<String, RegistrationError> {
-    let range = |node: &Node| node.spec.as_ref().and_then(|spec| spec.pod_cidr.clone());
-    let others: BTreeSet<String> = snapshot
-        .all::<Node>()
-        .filter(|(stored, _)| &*stored.key().name != name)
-        .filter_map(|(_, node)| range(node))
-        .collect();
-    if let Some(asked) = range(hello) {
-        let within = asked.parse::<Ipv4Net>().is_ok_and(|asked| cluster_pod_cidr.contains(&asked));
-        if !within || others.contains(&asked) {
-            return Err(RegistrationError::RangeTaken { asked, node: name.to_owned() });
-        }
-        return Ok(asked);
+    if let Some((_, node)) = snapshot.find::<Node>("", name)
+        && let Some(kept) = range(node)
+    {
+        return Ok(kept.to_owned());
     }
-    let key = Key::new(Kind::Node, "", name);
-    if let Some(kept) = snapshot.get(&key).and_then(|stored| stored.typed::<Node>()).and_then(range) {
-        return Ok(kept);
+    let others: Vec<Ipv4Net> = others(snapshot, name).filter_map(|node| range(node)?.parse().ok()).collect();
+    let is_free = |net: &Ipv4Net| !others.iter().any(|other| other.contains(net) || net.contains(other));
+    if let Some(asked) = range(hello) {
+        let net = asked.parse::<Ipv4Net>().ok();
+        let taken = || RegistrationError::RangeTaken { asked: asked.to_owned(), node: name.to_owned() };
+        let net = net.filter(|net| net.trunc() == *net && cluster_pod_cidr.contains(net) && is_free(net));
+        return net.map(|net| net.to_string()).ok_or_else(taken);
     }
     let prefix = POD_RANGE_PREFIX.max(cluster_pod_cidr.prefix_len());
-    let mut ranges = cluster_pod_cidr.subnets(prefix).into_iter().flatten().map(|net| net.to_string());
-    ranges.find(|range| !others.contains(range)).ok_or(RegistrationError::NoRange { cluster_pod_cidr })
+    let mut ranges = cluster_pod_cidr.subnets(prefix).into_iter().flatten();
+    let free = ranges.find(is_free).map(|range| range.to_string());
+    free.ok_or(RegistrationError::NoRange { cluster_pod_cidr })
+}
+
+fn range(node: &Node) -> Option<&str> {
+    node.spec.as_ref()?.pod_cidr.as_deref()
+}
+
+fn others<'a>(snapshot: &'a Snapshot, name: &'a str) -> impl Iterator<Item = &'a Node> {
+    snapshot.all::<Node>().filter(move |(stored, _)| *stored.key().name != *name).map(|(_, node)| node)
+}
+
+/// The addresses at which a node is reached.
+pub(super) fn internal_addresses(node: &Node) -> impl Iterator<Item = &str> {
+    let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
+    addresses.filter(|address| address.type_ == "InternalIP").map(|address| address.address.as_str())
+}
+
+/// Traffic to another node's pods must not be drawn away by claiming its address.
+fn check_addresses(snapshot: &Snapshot, name: &str, hello: &Node) -> Result<(), RegistrationError> {
+    for address in internal_addresses(hello) {
+        if others(snapshot, name).any(|other| internal_addresses(other).any(|taken| taken == address)) {
+            return Err(RegistrationError::AddressTaken {
+                address: address.to_owned(),
+                node: name.to_owned(),
+            });
+        }
+    }
+    Ok(())
 }

@@ -3,11 +3,15 @@
 //! A node may speak of its own pods only: a report about a pod that is bound elsewhere, or that is another one of
 //! the same name, is dropped.
 
-use k8s_openapi::api::core::v1::Pod;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use manifests::{Kind, Object};
 use proto::node_report::Report;
 use serde_json::{Value, json};
 
+use super::registration::internal_addresses;
 use crate::change::{Change, EventIntent, Severity};
 use crate::snapshot::{Key, Snapshot};
 
@@ -25,6 +29,10 @@ pub(super) fn change(snapshot: &Snapshot, node: &str, report: Report) -> Option<
             let pod = report.pod?;
             let key = own_pod(snapshot, node, &pod)?;
             let status: Value = serde_json::from_slice(&report.status).ok()?;
+            if !has_own_addresses(snapshot, node, &status) {
+                tracing::warn!(node, pod = %key, "a status with an address that is not the node's to give is dropped");
+                return None;
+            }
             let object = json!({
                 "apiVersion": "v1",
                 "kind": "Pod",
@@ -42,6 +50,20 @@ pub(super) fn change(snapshot: &Snapshot, node: &str, report: Report) -> Option<
         Report::Event(event) => record(snapshot, node, event),
         Report::Hello(_) | Report::Heartbeat(_) | Report::ServicesApplied(_) => None,
     }
+}
+
+/// Whether a status names only addresses that are this node's: of its pod range, or its own.
+fn has_own_addresses(snapshot: &Snapshot, node: &str, status: &Value) -> bool {
+    let Some((_, node)) = snapshot.find::<Node>("", node) else { return false };
+    let range = node.spec.as_ref().and_then(|spec| spec.pod_cidr.as_deref());
+    let range: Option<Ipv4Net> = range.and_then(|range| range.parse().ok());
+    let is_own = |address: &str| {
+        let in_range = |range: Ipv4Net| address.parse().is_ok_and(|ip: Ipv4Addr| range.contains(&ip));
+        range.is_some_and(in_range) || internal_addresses(node).any(|own| own == address)
+    };
+    let single = status["podIP"].as_str().into_iter();
+    let all = status["podIPs"].as_array().into_iter().flatten().filter_map(|entry| entry["ip"].as_str());
+    single.chain(all).filter(|address| !address.is_empty()).all(is_own)
 }
 
 fn record(snapshot: &Snapshot, node: &str, event: proto::Event) -> Option<Change> {

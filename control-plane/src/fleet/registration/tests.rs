@@ -47,6 +47,27 @@ fn a_range_of_another_node_is_refused() {
 }
 
 #[test]
+fn a_range_that_overlaps_or_is_crooked_is_refused() {
+    let known = [node("node-1", Some("10.65.1.0/24"))];
+    for asked in ["10.65.1.0/25", "10.65.0.0/20", "10.65.2.7/24", "10.70.0.0/24", "nonsense"] {
+        let refused = hello(&node("node-2", Some(asked)), &known);
+        assert!(matches!(refused, Err(RegistrationError::RangeTaken { .. })), "{asked}: {refused:?}");
+    }
+}
+
+#[test]
+fn the_address_of_another_node_cannot_be_claimed() {
+    let at = |mut node: Value, address: &str| {
+        node["status"]["addresses"] = json!([{"type": "InternalIP", "address": address}]);
+        node
+    };
+    let known = [at(node("node-1", None), "10.64.1.1")];
+    let refused = hello(&at(node("node-2", None), "10.64.1.1"), &known);
+    assert!(matches!(refused, Err(RegistrationError::AddressTaken { .. })), "{refused:?}");
+    assert!(hello(&at(node("node-1", None), "10.64.1.1"), &known).is_ok());
+}
+
+#[test]
 fn a_node_cannot_say_hello_for_another() {
     let hello = node("node-1", None).to_string();
     let refused =
