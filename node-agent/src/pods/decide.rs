@@ -214,7 +214,7 @@ impl Pass<'_> {
         if !self.may_remove() {
             return;
         }
-        if self.state.sandbox != Sandbox::Absent {
+        if self.state.sandbox != Sandbox::Removed {
             return self.act(PodAction::RemoveSandbox);
         }
         if self.state.volumes != Volumes::Absent {
@@ -320,7 +320,7 @@ impl Pass<'_> {
             let since = since.max().unwrap_or(self.now);
             return self.stop_all(later(since, grace), grace);
         }
-        if self.state.sandbox != Sandbox::Absent && self.may_remove() {
+        if self.state.sandbox != Sandbox::Removed && self.may_remove() {
             self.act(PodAction::RemoveSandbox);
         }
     }
@@ -367,7 +367,7 @@ impl Pass<'_> {
     fn sandbox(&mut self) -> bool {
         match &self.state.sandbox {
             Sandbox::Ready { .. } => return true,
-            Sandbox::Absent => self.act(PodAction::CreateSandbox),
+            Sandbox::Unknown | Sandbox::Removed => self.act(PodAction::CreateSandbox),
             Sandbox::Failed(failure) => {
                 if self.due(failure.retry_at) {
                     self.act(PodAction::CreateSandbox);

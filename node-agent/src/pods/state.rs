@@ -1,31 +1,26 @@
 //! What the agent knows of a pod, and how each fact changes it. Pure: the facts and the time come in.
 //!
 //! The state is plain data: it is written to the pod's checkpoint, and the next agent goes on from it.
-//!
-//!     container:  Waiting ──▶ Running ──▶ Exited ──▶ Running …        (restart)
-//!                    │  ▲         │
-//!                    ▼  │         └─ stop: PreStop ──▶ Asked ──▶ Killed
-//!                   Failed (no image, …: tried again)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::pods::backoff::{Backoff, Blame, retry_pause};
+use crate::pods::backoff::retry_pause;
 use crate::pods::desired::Desired;
-use crate::probes::{self, Kind, Timing, Verdict};
+use crate::probes::{Kind, Timing, Verdict};
 
+mod container;
 mod fact;
 
+use container::SIGKILL;
+pub use container::{Container, EXIT_NOT_STARTED, Exit, Hook, Run, Running, Stop, StopStage};
 pub use fact::{Fact, ProcessEnd, StartFailure};
 
 /// Exit code of a process that SIGKILL ended.
 pub const EXIT_KILLED: i32 = 128 + 9;
-/// Exit code of a container whose process could not be started, as containerd reports it.
-pub const EXIT_NOT_STARTED: i32 = 128;
-const SIGKILL: i32 = 9;
 
 /// Everything that the agent knows of one pod.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,9 +58,12 @@ pub enum Volumes {
 /// Where the sandbox is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Sandbox {
-    /// Not made yet, or removed.
+    /// Nothing is known: nothing was tried yet, or what there was is lost. Something of it may be there all the
+    /// same, and has to be removed before the pod is gone.
     #[default]
-    Absent,
+    Unknown,
+    /// It was removed, with all its containers and its address.
+    Removed,
     /// It could not be made.
     Failed(Failure),
     /// Made; the address is absent while it is not known.
@@ -109,107 +107,6 @@ pub struct Ending {
     pub was_ready: bool,
 }
 
-/// One container of the pod.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Container {
-    /// How often it was started again: also the number of its current run.
-    pub restarts: u32,
-    /// Where its current run is.
-    pub run: Run,
-    /// How the run before ended.
-    pub previous: Option<Exit>,
-    /// Its record of bad exits.
-    pub backoff: Backoff,
-}
-
-/// Where a container's run is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub enum Run {
-    /// Not tried yet.
-    #[default]
-    Waiting,
-    /// Could not be started for a reason that may go away.
-    Failed(Failure),
-    /// Runs.
-    Running(Running),
-    /// Ended.
-    Exited(Exit),
-}
-
-/// A run that runs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Running {
-    /// The runtime's id of it.
-    pub id: String,
-    /// The digest of its image.
-    pub image_id: String,
-    /// The signal that asks it to stop, if not SIGTERM.
-    pub stop_signal: Option<i32>,
-    /// When it began.
-    pub started_at: Timestamp,
-    /// Its probes so far.
-    pub probes: BTreeMap<Kind, probes::State>,
-    /// Its postStart hook.
-    pub post_start: Hook,
-    /// It is being ended.
-    pub stop: Option<Stop>,
-}
-
-/// A hook of one run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Hook {
-    /// Not begun, or there is none.
-    #[default]
-    Pending,
-    /// Begun.
-    Running,
-    /// Over.
-    Done,
-}
-
-/// A run that is being ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stop {
-    /// When it began.
-    pub since: Timestamp,
-    /// How far it is.
-    pub stage: StopStage,
-}
-
-/// How far the end of a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum StopStage {
-    /// The preStop hook runs.
-    PreStop,
-    /// The preStop hook is over.
-    PreStopDone,
-    /// The stop signal was sent.
-    Asked,
-    /// SIGKILL was sent.
-    Killed(Timestamp),
-}
-
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Exit {
-    /// The runtime's id of it.
-    pub id: String,
-    /// The digest of its image.
-    pub image_id: String,
-    /// 128 + signal when a signal ended it.
-    pub exit_code: i32,
-    /// The signal that ended it.
-    pub signal: Option<i32>,
-    /// `Completed`, `Error`, `OOMKilled`, `StartError`, …
-    pub reason: String,
-    /// For the user, where there is more to say.
-    pub message: Option<String>,
-    /// When it began.
-    pub started_at: Option<Timestamp>,
-    /// When it ended.
-    pub finished_at: Timestamp,
-}
-
 impl PodState {
     /// The container's state; one that is not known waits.
     #[must_use]
@@ -237,7 +134,7 @@ impl PodState {
     pub fn ip(&self) -> Option<IpAddr> {
         match self.sandbox {
             Sandbox::Ready { ip } => ip,
-            Sandbox::Absent | Sandbox::Failed(_) => None,
+            Sandbox::Unknown | Sandbox::Removed | Sandbox::Failed(_) => None,
         }
     }
 
@@ -275,13 +172,17 @@ impl PodState {
             Fact::SandboxFailed(message) => self.sandbox = Sandbox::Failed(self.sandbox.failed(message, now)),
             Fact::SandboxRemoved => {
                 self.removal = None;
-                self.lose_sandbox("removed with the pod", now);
+                self.end_all("removed with the pod", now);
+                self.sandbox = Sandbox::Removed;
             }
             Fact::RemovalFailed(message) => {
                 let before = self.removal.as_ref().map_or(0, |failure| failure.failures);
                 self.removal = Some(Failure::after(before, "FailedKillPod", message, now));
             }
-            Fact::SandboxLost => self.lose_sandbox("the sandbox ended", now),
+            Fact::SandboxLost => {
+                self.end_all("the sandbox ended", now);
+                self.sandbox = Sandbox::Unknown;
+            }
             Fact::Started { container, id, image_id, stop_signal } => {
                 self.entry(container).started(id, image_id, stop_signal, now);
             }
@@ -358,8 +259,8 @@ impl PodState {
         running.probes.entry(kind).or_default().learn(kind, &Timing::of(probe), passed, now);
     }
 
-    fn lose_sandbox(&mut self, why: &str, now: Timestamp) {
-        self.sandbox = Sandbox::Absent;
+    /// No container outlives its sandbox.
+    fn end_all(&mut self, why: &str, now: Timestamp) {
         for container in self.containers.values_mut() {
             let end = ProcessEnd {
                 exit_code: EXIT_KILLED,
@@ -396,7 +297,7 @@ impl Sandbox {
     fn failed(&self, message: String, now: Timestamp) -> Failure {
         let before = match self {
             Self::Failed(failure) => failure.failures,
-            Self::Absent | Self::Ready { .. } => 0,
+            Self::Unknown | Self::Removed | Self::Ready { .. } => 0,
         };
         Failure::after(before, "FailedCreatePodSandBox", message, now)
     }
@@ -407,96 +308,5 @@ impl Failure {
         let failures = before.saturating_add(1);
         let retry_at = now.checked_add(retry_pause(failures)).unwrap_or(Timestamp::MAX);
         Self { reason: reason.to_owned(), message, failures, retry_at }
-    }
-}
-
-impl Running {
-    /// Whether it has started: no startup probe, or it passed; and the postStart hook, if any, is over.
-    #[must_use]
-    pub fn started(&self, spec: &k8s_openapi::api::core::v1::Container) -> bool {
-        let hooked = spec.lifecycle.as_ref().is_none_or(|lifecycle| lifecycle.post_start.is_none());
-        (hooked || self.post_start == Hook::Done)
-            && (spec.startup_probe.is_none() || self.verdict(Kind::Startup) == Verdict::Passed)
-    }
-
-    /// What a probe's outcomes come to.
-    #[must_use]
-    pub fn verdict(&self, kind: Kind) -> Verdict {
-        self.probes.get(&kind).map(|probe| probe.verdict).unwrap_or_default()
-    }
-}
-
-impl Container {
-    /// The number that the next run will have.
-    #[must_use]
-    pub fn next_attempt(&self) -> u32 {
-        match self.run {
-            Run::Exited(_) => self.restarts.saturating_add(1),
-            Run::Waiting | Run::Failed(_) | Run::Running(_) => self.restarts,
-        }
-    }
-
-    /// Leaves the run that ended behind.
-    fn advance(&mut self) {
-        self.restarts = self.next_attempt();
-        if let Run::Exited(exit) = std::mem::take(&mut self.run) {
-            self.previous = Some(exit);
-        }
-    }
-
-    fn started(&mut self, id: String, image_id: String, stop_signal: Option<i32>, now: Timestamp) {
-        self.advance();
-        self.run = Run::Running(Running {
-            id,
-            image_id,
-            stop_signal,
-            started_at: now,
-            probes: BTreeMap::new(),
-            post_start: Hook::Pending,
-            stop: None,
-        });
-    }
-
-    fn start_failed(&mut self, failure: StartFailure, now: Timestamp) {
-        let before = match &self.run {
-            Run::Failed(failure) => failure.failures,
-            Run::Waiting | Run::Running(_) | Run::Exited(_) => 0,
-        };
-        self.advance();
-        self.run = match failure {
-            StartFailure::Retry { reason, message } => {
-                Run::Failed(Failure::after(before, reason, message, now))
-            }
-            StartFailure::Process { message } => {
-                self.backoff = self.backoff.after_exit(SignedDuration::ZERO, Blame::Container);
-                Run::Exited(Exit {
-                    id: String::new(),
-                    image_id: String::new(),
-                    exit_code: EXIT_NOT_STARTED,
-                    signal: None,
-                    reason: "StartError".to_owned(),
-                    message: Some(message),
-                    started_at: None,
-                    finished_at: now,
-                })
-            }
-        };
-    }
-
-    fn exited(&mut self, end: ProcessEnd, now: Timestamp) {
-        let Run::Running(running) = &self.run else { return };
-        let outside = end.signal == Some(SIGKILL) && !end.oom_killed && running.stop.is_none();
-        let blame = if outside { Blame::Outside } else { Blame::Container };
-        self.backoff = self.backoff.after_exit(now.duration_since(running.started_at), blame);
-        self.run = Run::Exited(Exit {
-            id: running.id.clone(),
-            image_id: running.image_id.clone(),
-            exit_code: end.exit_code,
-            signal: end.signal,
-            reason: end.reason().to_owned(),
-            message: end.message,
-            started_at: Some(running.started_at),
-            finished_at: now,
-        });
     }
 }

@@ -71,7 +71,10 @@ fn blocked(desired: &Desired, state: &PodState) -> Option<String> {
     }
     match (&state.volumes, &state.sandbox) {
         (Volumes::Failed(failure), _) | (_, Sandbox::Failed(failure)) => Some(failure.message.clone()),
-        (Volumes::Absent | Volumes::Ready(_), Sandbox::Absent | Sandbox::Ready { .. }) => None,
+        (
+            Volumes::Absent | Volumes::Ready(_),
+            Sandbox::Unknown | Sandbox::Removed | Sandbox::Ready { .. },
+        ) => None,
     }
 }
 

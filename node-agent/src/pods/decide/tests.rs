@@ -231,10 +231,23 @@ fn a_forgotten_pod_is_killed_at_once() {
 }
 
 #[test]
-fn a_pod_that_was_deleted_before_it_ran_is_gone_at_once() {
+fn a_pod_of_which_nothing_is_known_is_gone_only_after_its_sandbox_was_removed() {
     let mut state = PodState::default();
     let (done, _) = settle(&deleted(plain(), 30), &mut state, at_ms(0));
-    assert_eq!(done, [PodAction::BeginEnding, PodAction::EndpointDown, PodAction::ReportGone]);
+    let expected =
+        [PodAction::BeginEnding, PodAction::EndpointDown, PodAction::RemoveSandbox, PodAction::ReportGone];
+    assert_eq!(done, expected);
+}
+
+#[test]
+fn a_pod_whose_sandbox_was_lost_is_gone_only_after_it_was_removed() {
+    let pod = plain();
+    let mut state = running(&pod);
+    state.learn(&pod, Fact::SandboxLost, at_ms(5));
+    let (done, _) = settle(&deleted(pod, 0), &mut state, at_ms(5));
+    let removed = done.iter().position(|action| *action == PodAction::RemoveSandbox);
+    let gone = done.iter().position(|action| *action == PodAction::ReportGone);
+    assert!(removed.is_some() && removed < gone, "{done:?}");
 }
 
 #[test]

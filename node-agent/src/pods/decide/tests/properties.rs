@@ -127,7 +127,7 @@ impl World {
                 assert!(!self.state.any_running(), "a sandbox removed under a container")
             }
             PodAction::ReportGone => {
-                assert_eq!(self.state.sandbox, Sandbox::Absent, "gone with a sandbox");
+                assert_eq!(self.state.sandbox, Sandbox::Removed, "gone with a sandbox");
                 assert!(!self.state.any_running(), "gone with a container");
                 assert_eq!(self.state.volumes, Volumes::Absent, "gone with volumes");
             }

@@ -68,7 +68,7 @@ fn a_start_that_was_not_written_down_is_adopted_and_not_repeated() {
 fn without_its_sandbox_nothing_of_a_pod_runs() {
     let (pod, mut state) = running();
     learned(&mut state, &pod, &Listing::default());
-    assert_eq!(state.sandbox, Sandbox::Absent);
+    assert_eq!(state.sandbox, Sandbox::Unknown);
     assert!(!state.any_running());
 }
 
