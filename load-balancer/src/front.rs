@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -35,6 +35,8 @@ pub(crate) struct Front {
 #[derive(Debug, Default)]
 pub(crate) struct Routing {
     pub(crate) backends: BTreeMap<String, Arc<Backend>>,
+    /// Those that earlier tables had, as long as a request waits for one: should its key come back, it is served.
+    left: BTreeMap<String, Weak<Backend>>,
     http: Routes<Arc<Backend>>,
     ports: HashMap<SocketAddr, (Protocol, Arc<Backend>)>,
 }
@@ -54,13 +56,20 @@ impl Routing {
         let named = table.backends.iter().map(|backend| &backend.key);
         let routed = table.http.iter().map(|route| &route.backend);
         let ported = table.ports.iter().map(|route| &route.backend);
-        let living = |key: &String| before.backends.get(key).cloned().unwrap_or_else(|| Backend::new(key));
+        let living = |key: &String| before.living(key).unwrap_or_else(|| Backend::new(key));
         let keys = named.chain(routed).chain(ported);
         let backends: BTreeMap<_, _> = keys.map(|key| (key.clone(), living(key))).collect();
         let to = |key: &String| backends[key].clone();
         let http = table.http.iter().map(|it| (it.host.clone(), it.path.clone(), it.exact, to(&it.backend)));
         let ports = table.ports.iter().map(|it| (it.listen, (it.protocol, to(&it.backend))));
-        Routing { http: Routes::new(http), ports: ports.collect(), backends }
+        let mut left = before.left.clone();
+        left.extend(before.backends.iter().map(|(key, backend)| (key.clone(), Arc::downgrade(backend))));
+        left.retain(|key, backend| backend.strong_count() > 0 && !backends.contains_key(key));
+        Routing { http: Routes::new(http), ports: ports.collect(), backends, left }
+    }
+
+    fn living(&self, key: &str) -> Option<Arc<Backend>> {
+        self.backends.get(key).cloned().or_else(|| self.left.get(key)?.upgrade())
     }
 
     pub(crate) fn port(&self, listen: SocketAddr) -> Option<&(Protocol, Arc<Backend>)> {
