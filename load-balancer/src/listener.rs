@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::backend::Backend;
 use crate::front::{Entrance, Front};
 use crate::table::Protocol;
 use crate::{http, tcp};
@@ -64,15 +65,16 @@ async fn accept_one(front: &Arc<Front>, entrance: Entrance, listener: &TcpListen
 async fn serve(front: Arc<Front>, entrance: Entrance, stream: TcpStream, client: SocketAddr) {
     // Without it small writes wait; a stream that cannot be told so still works.
     let _ = stream.set_nodelay(true);
-    let routing = front.routing();
-    let plain = match (entrance, &routing) {
-        (Entrance::Port(listen), Some(routing)) => {
-            routing.port(listen).filter(|(protocol, _)| *protocol == Protocol::Tcp)
-        }
-        (Entrance::Shared, _) | (Entrance::Port(_), None) => None,
-    };
-    match plain {
-        Some((_, backend)) => tcp::serve(front, backend.clone(), stream, client).await,
+    match plain_backend(&front, entrance) {
+        Some(backend) => tcp::serve(front, backend, stream, client).await,
         None => http::serve(front, entrance, stream, client).await,
     }
+}
+
+/// Whom a connection goes to as a whole. Keeps nothing else of the table: the connection may outlive it.
+fn plain_backend(front: &Front, entrance: Entrance) -> Option<Arc<Backend>> {
+    let Entrance::Port(listen) = entrance else { return None };
+    let routing = front.routing()?;
+    let (protocol, backend) = routing.port(listen)?;
+    (*protocol == Protocol::Tcp).then(|| backend.clone())
 }
