@@ -164,12 +164,19 @@ impl Try<'_> {
             let streamed = Answer::Streamed(Box::new(Streamed { incoming, exchange }));
             return Ok(Response::from_parts(parts, streamed));
         }
-        match read_whole(incoming).await {
-            Ok(body) => {
-                exchange.end(false);
-                Ok(Response::from_parts(parts, Answer::Whole(Some(body))))
+        let body = self.read_unless_lost(incoming, exchange.lease.endpoint()).await?;
+        exchange.end(false);
+        Ok(Response::from_parts(parts, Answer::Whole(Some(body))))
+    }
+
+    /// A body of which the client has seen nothing yet: it can still come from elsewhere.
+    async fn read_unless_lost(&self, incoming: Incoming, endpoint: &Endpoint) -> Result<Bytes, Failed> {
+        tokio::select! {
+            biased;
+            whole = read_whole(incoming) => whole.map_err(|error| vanished(with_sources(&error))),
+            () = endpoint.lost(self.limits.drain_patience) => {
+                Err(vanished("it has left in the middle of its answer".to_owned()))
             }
-            Err(error) => Err(vanished(with_sources(&error))),
         }
     }
 }

@@ -26,6 +26,8 @@ pub(super) enum Manner {
     Vanish,
     /// Says half of an answer of known length, and closes the connection.
     HalfAnswer,
+    /// Says half of an answer of known length, and falls silent.
+    HalfAnswerThenSilence,
     /// Answers, promises to keep the connection, and closes it.
     CloseAfterAnswer,
     /// Answers when it gets a permit.
@@ -93,7 +95,7 @@ async fn connection(
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
     match manner {
         Manner::Echo | Manner::Wait | Manner::Vanish => drop(connection.await),
-        Manner::HalfAnswer | Manner::CloseAfterAnswer => {
+        Manner::HalfAnswer | Manner::HalfAnswerThenSilence | Manner::CloseAfterAnswer => {
             close_after_one(connection.into_parts().io, manner, seen).await
         }
     }
@@ -111,12 +113,18 @@ async fn close_after_one(stream: TokioIo<TcpStream>, manner: Manner, seen: Arc<A
     }
     seen.fetch_add(1, Ordering::SeqCst);
     let answer = match manner {
-        Manner::HalfAnswer => "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf",
+        Manner::HalfAnswer | Manner::HalfAnswerThenSilence => {
+            "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf"
+        }
         Manner::Echo | Manner::Vanish | Manner::CloseAfterAnswer | Manner::Wait => {
             "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nall"
         }
     };
     let _ = stream.write_all(answer.as_bytes()).await;
+    if manner == Manner::HalfAnswerThenSilence {
+        // Until the other side closes.
+        let _ = stream.read_u8().await;
+    }
 }
 
 async fn answer(
@@ -132,7 +140,7 @@ async fn answer(
     match manner {
         Manner::Vanish => return Err(std::io::Error::other("gone")),
         Manner::Wait => permits.acquire().await.expect("never closed").forget(),
-        Manner::Echo | Manner::HalfAnswer | Manner::CloseAfterAnswer => {}
+        Manner::Echo | Manner::HalfAnswer | Manner::HalfAnswerThenSilence | Manner::CloseAfterAnswer => {}
     }
     let mut text = format!("{own}\n{} {}\n", parts.method, parts.uri);
     for (name, value) in &parts.headers {

@@ -93,6 +93,33 @@ async fn a_get_does_not_wait_for_an_endpoint_that_no_longer_exists() {
 }
 
 #[tokio::test]
+async fn a_get_goes_elsewhere_when_its_endpoint_leaves_in_the_middle_of_its_answer() {
+    let half = Endpoint::start(Manner::HalfAnswerThenSilence).await;
+    let echo = Endpoint::start(Manner::Echo).await;
+    let handle = start(Limits::default());
+    handle.apply(&table(&[(half.address, true)]));
+    let waiting = tokio::spawn(get(handle.http_address(), "/"));
+    until("half of the answer has come", || handle.stats().backends[0].endpoints[0].latency_us_p50 > 0).await;
+    handle.apply(&table(&[(echo.address, true)]));
+    assert!(waiting.await.expect("an answer").1.starts_with(&echo.address.to_string()));
+}
+
+#[tokio::test]
+async fn a_held_request_follows_a_backend_that_leaves_and_returns() {
+    let echo = Endpoint::start(Manner::Echo).await;
+    let handle = start(Limits { hold_timeout: SOON, ..Limits::default() });
+    handle.apply(&table(&[(echo.address, false)]));
+    let held = tokio::spawn(get(handle.http_address(), "/"));
+    until("the request is held", || handle.stats().held == 1).await;
+    for _ in 0..2 {
+        handle.apply(&Table::default());
+    }
+    assert!(!held.is_finished());
+    handle.apply(&table(&[(echo.address, true)]));
+    assert!(held.await.expect("an answer").0.is_success());
+}
+
+#[tokio::test]
 async fn a_get_waits_only_a_while_for_an_endpoint_that_drains_and_a_post_until_its_end() {
     let (silent, echo) = (Endpoint::start(Manner::Wait).await, Endpoint::start(Manner::Echo).await);
     let handle = start(Limits { drain_patience: Duration::from_millis(50), ..Limits::default() });
