@@ -33,6 +33,8 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 pub(crate) enum Refusal {
     /// No host, several, or one that is not a host.
     Host,
+    /// Its path means one thing to the routes and another to an endpoint.
+    Path,
     /// The front forwards to what it knows, not to where it is told.
     Connect,
 }
@@ -41,6 +43,7 @@ impl Refusal {
     pub(crate) fn answer(self) -> (StatusCode, &'static str) {
         match self {
             Refusal::Host => (StatusCode::BAD_REQUEST, "the request needs exactly one valid Host"),
+            Refusal::Path => (StatusCode::BAD_REQUEST, "the request's path must not have dot segments"),
             Refusal::Connect => (StatusCode::METHOD_NOT_ALLOWED, "this is not a forward proxy: no CONNECT"),
         }
     }
@@ -73,10 +76,14 @@ fn valid_host(value: &HeaderValue) -> Option<String> {
     (!host.contains(['@', ',']) && authority.as_str() == host).then(|| host.to_owned())
 }
 
-/// What a request wants its connection to become, e.g. `websocket`.
+/// What a request wants its connection to become, if that is something that stays within its path: a WebSocket.
+/// Any other wish may be ignored (RFC 9110 section 7.8). One for `h2c` must be: further requests would follow in
+/// the tunnel, past the routes.
 pub(crate) fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
-    let asked = connection_options(headers).any(|option| option.eq_ignore_ascii_case("upgrade"));
-    headers.get(header::UPGRADE).filter(|_| asked).cloned()
+    let asked = elements(headers, &header::CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade"));
+    let mut protocols = elements(headers, &header::UPGRADE);
+    let is_websocket = asked && protocols.any(|protocol| protocol.eq_ignore_ascii_case("websocket"));
+    is_websocket.then_some(HeaderValue::from_static("websocket"))
 }
 
 /// Makes a client's head the head that an endpoint gets.
@@ -113,7 +120,7 @@ pub(crate) fn set_upgrade(headers: &mut HeaderMap, protocol: Option<HeaderValue>
 }
 
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<String> = connection_options(headers).map(str::to_owned).collect();
+    let named: Vec<String> = elements(headers, &header::CONNECTION).map(str::to_owned).collect();
     for name in named {
         // A connection option cannot take away what the message itself is made of.
         if !["host", "content-length"].contains(&name.to_ascii_lowercase().as_str()) {
@@ -127,9 +134,10 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     });
 }
 
-fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim).filter(|option| !option.is_empty())
+/// Of a field that is a list.
+fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).filter(|element| !element.is_empty())
 }
 
 fn set_request_id(headers: &mut HeaderMap, request_id: u128) {

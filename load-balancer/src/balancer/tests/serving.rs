@@ -114,8 +114,8 @@ async fn an_upgraded_connection_is_a_tunnel() {
         while !head.ends_with(b"\r\n\r\n") {
             stream.read_buf(&mut head).await.unwrap();
         }
-        assert!(String::from_utf8_lossy(&head).contains("upgrade: echo"));
-        let switch = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+        assert!(String::from_utf8_lossy(&head).contains("upgrade: websocket"));
+        let switch = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
         stream.write_all(switch).await.unwrap();
         let (mut read, mut write) = stream.split();
         let _ = tokio::io::copy(&mut read, &mut write).await;
@@ -126,10 +126,10 @@ async fn an_upgraded_connection_is_a_tunnel() {
     let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(driver.with_upgrades());
     let request =
-        Request::get("/").header("host", "h").header("connection", "upgrade").header("upgrade", "echo");
+        Request::get("/").header("host", "h").header("connection", "upgrade").header("upgrade", "websocket");
     let mut response = sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
     assert_eq!(response.status(), 101);
-    assert_eq!(response.headers()["upgrade"], "echo");
+    assert_eq!(response.headers()["upgrade"], "websocket");
     let mut tunnel = TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
     tunnel.write_all(b"hello").await.unwrap();
     let mut back = [0; 5];

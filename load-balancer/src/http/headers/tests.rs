@@ -60,8 +60,24 @@ fn an_upgrade_is_passed_on_only_if_the_connection_asks_for_it() {
     let asked =
         Request::get("/").header("host", "h").header("connection", "Upgrade").header("upgrade", "websocket");
     assert_eq!(forwarded(asked).headers["upgrade"], "websocket");
-    let not_asked = Request::get("/").header("host", "h").header("upgrade", "h2c");
+    let not_asked = Request::get("/").header("host", "h").header("upgrade", "websocket");
     assert!(!forwarded(not_asked).headers.contains_key("upgrade"));
+}
+
+#[test]
+fn of_all_upgrades_only_a_websocket_is_passed_on() {
+    let asked = |upgrade| {
+        let request = Request::get("/").header("host", "h").header("connection", "Upgrade, HTTP2-Settings");
+        forwarded(request.header("http2-settings", "AAMAAABkAAQAoAAAAAIAAAAA").header("upgrade", upgrade))
+    };
+    for other in ["h2c", "HTTP/2.0", "TLS/1.2", "echo", "xwebsocket", ""] {
+        let headers = asked(other).headers;
+        let gone = ["upgrade", "connection", "http2-settings"];
+        assert!(gone.iter().all(|name| !headers.contains_key(*name)), "{other}: {headers:?}");
+    }
+    for websocket in ["WebSocket", "h2c, websocket"] {
+        assert_eq!(asked(websocket).headers["upgrade"], "websocket");
+    }
 }
 
 #[test]
