@@ -25,6 +25,7 @@ use crate::retry::{Attempted, Failure, is_repeatable};
 mod answer;
 mod exchange;
 mod headers;
+mod path;
 pub(crate) mod pool;
 mod replay;
 mod upgrade;
@@ -116,7 +117,7 @@ async fn answer(
 ) -> Response<Answer> {
     let upgrade = headers::upgrade_of(request.headers()).map(|_| hyper::upgrade::on(&mut request));
     let (mut parts, body) = request.into_parts();
-    let host = match headers::host(&parts) {
+    let host = match path::check(parts.uri.path()).and_then(|()| headers::host(&parts)) {
         Ok(host) => host,
         Err(refusal) => {
             let (status, reason) = refusal.answer();
