@@ -1,13 +1,21 @@
 //! Whom to ask. Pure.
 //!
 //! Power of two choices (Mitzenmacher 2001): of two drawn at random, the one with fewer requests in flight;
-//! between equals, the one that has been answering faster. Who is ill is left out, unless all are: then the
+//! between equals, the one that has been answering much faster. Who is ill is left out, unless all are: then the
 //! fault is more likely ours or common to all, and everyone is asked (panic mode).
+
+use std::cmp::Ordering;
 
 use rand::{Rng, RngExt};
 
 #[cfg(test)]
 mod tests;
+
+/// Latencies below it are the machine's noise: replicas do not differ by them.
+const LATENCY_NOISE_US: u64 = 1000;
+/// So many times slower is slower; less is what equal replicas differ by. Without it, at low load, the one that is
+/// the fastest by a hair would get everything.
+const SLOWER_TIMES: u64 = 2;
 
 /// What is known of one endpoint at the moment of a choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +65,17 @@ fn two_of<R: Rng>(count: usize, rng: &mut R) -> Option<(usize, usize)> {
     }
 }
 
+/// The first unless the second is clearly lighter: they were drawn in random order.
 fn lighter(first: usize, second: usize, load: &impl Fn(usize) -> Load) -> usize {
-    let weight = |load: Load| (load.in_flight, load.latency_us);
-    if weight(load(second)) < weight(load(first)) { second } else { first }
+    let (one, other) = (load(first), load(second));
+    let second_is_lighter = match other.in_flight.cmp(&one.in_flight) {
+        Ordering::Less => true,
+        Ordering::Equal => is_much_faster(other.latency_us, one.latency_us),
+        Ordering::Greater => false,
+    };
+    if second_is_lighter { second } else { first }
+}
+
+fn is_much_faster(latency_us: u64, than_us: u64) -> bool {
+    latency_us.max(LATENCY_NOISE_US).saturating_mul(SLOWER_TIMES) < than_us
 }

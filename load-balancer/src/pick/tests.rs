@@ -40,11 +40,29 @@ proptest! {
         let (least, most) = (in_flight.iter().min().unwrap(), in_flight.iter().max().unwrap());
         prop_assert!(most - least <= 12, "{in_flight:?}");
     }
+
+    #[test]
+    fn replicas_that_answer_about_as_fast_share_evenly(
+        fastest_us in 0..1_000_000u64,
+        slower_by_percent in prop::collection::vec(0..=100u64, 2..8),
+        seed: u64,
+    ) {
+        let mut given = vec![0u32; slower_by_percent.len()];
+        let mut rng = StdRng::seed_from_u64(seed);
+        for _ in 0..given.len() * 400 {
+            let latency_us = |index: usize| fastest_us + fastest_us * slower_by_percent[index] / 100;
+            // One request at a time: nothing is in flight when the next one comes.
+            let load = |index| Load { in_flight: 0, latency_us: latency_us(index), well: true, tried: false };
+            let picked = pick(given.len(), load, &mut rng).expect("all can be picked");
+            given[picked] += 1;
+        }
+        prop_assert!(given.iter().all(|given| (280..520).contains(given)), "{given:?}");
+    }
 }
 
 #[test]
-fn between_equals_the_faster_one_is_asked() {
-    let load = |index: usize| Load { in_flight: 1, latency_us: [900, 100][index], well: true, tried: false };
+fn between_equals_the_much_faster_one_is_asked() {
+    let load = |index: usize| Load { in_flight: 1, latency_us: [9000, 100][index], well: true, tried: false };
     for seed in 0..32 {
         assert_eq!(pick(2, load, &mut StdRng::seed_from_u64(seed)), Some(1));
     }
