@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use ipnet::Ipv4Net;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -214,6 +215,7 @@ where
     F: Future<Output = anyhow::Result<()>>,
 {
     log_to_stderr();
+    raise_open_files();
     if in_background {
         nix::unistd::setsid().context("cannot leave the terminal's session")?;
     }
@@ -243,6 +245,15 @@ async fn cancel_on_signal(shutdown: CancellationToken) {
         _ = interrupt.recv() => {}
     }
     shutdown.cancel();
+}
+
+/// As many open files as we may have: every connection is one, and the usual limit is for interactive programs.
+fn raise_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn log_to_stderr() {

@@ -3,6 +3,7 @@
 //! Every test has a cluster of its own, in a slot of names and addresses that nobody else uses, and at its end
 //! nothing of it may be left on the machine. Needs root; without it every test says SKIPPED.
 
+#[cfg(test)]
 mod e2e {
     pub(crate) mod cluster;
     pub(crate) mod leftovers;

@@ -8,8 +8,8 @@
 
 pub mod api;
 pub mod change;
-pub mod controllers;
 mod clock;
+pub mod controllers;
 pub mod fleet;
 mod kubeconfig;
 pub mod manager;
@@ -20,4 +20,4 @@ pub mod scheduler;
 pub mod snapshot;
 pub mod store;
 
-pub use process::{Config, Error, run};
+pub use process::{Config, ControlPlaneError, run};

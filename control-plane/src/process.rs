@@ -52,7 +52,7 @@ pub struct Config {
 
 /// Why a control plane could not start, or ended.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ControlPlaneError {
     /// The keys.
     #[error("cannot open the cluster's authority")]
     Pki(#[from] PkiError),
@@ -92,11 +92,14 @@ pub enum Error {
 ///
 /// # Errors
 /// When something that it needs cannot be had.
-pub async fn run(config: Config, shutdown: CancellationToken, ready: impl FnOnce()) -> Result<(), Error> {
+pub async fn run(
+    config: Config,
+    shutdown: CancellationToken,
+    ready: impl FnOnce(),
+) -> Result<(), ControlPlaneError> {
     let api_listener = listen(config.api_address).await?;
     let fleet_listener = listen(config.fleet_address).await?;
-    let authority =
-        Arc::new(Authority::open(&config.state_dir.join("pki"), clock::now(), &mut rand::rng())?);
+    let authority = Arc::new(Authority::open(&config.state_dir.join("pki"), clock::now(), &mut rand::rng())?);
     let server = authority.issue_server(&server_names(&config), clock::now())?;
     write_kubeconfig(&config, &authority)?;
     let settings = Settings { service_cidr: config.service_cidr, ..Settings::default() };
@@ -105,8 +108,7 @@ pub async fn run(config: Config, shutdown: CancellationToken, ready: impl FnOnce
         .await
         .expect("opening the store does not panic")?;
     found_namespaces(&store).await?;
-    let fleet =
-        Fleet::start(fleet_config(&config), store.clone(), Arc::clone(&authority), shutdown.clone());
+    let fleet = Fleet::start(fleet_config(&config), store.clone(), Arc::clone(&authority), shutdown.clone());
     let manager = Manager::start(store.clone(), fleet.health(), fleet.front(), shutdown.clone());
     let api = Api {
         store: store.clone(),
@@ -114,8 +116,7 @@ pub async fn run(config: Config, shutdown: CancellationToken, ready: impl FnOnce
         sessions: Arc::new(fleet.clone()),
         front: fleet.front(),
     };
-    let api =
-        crate::api::serve(api_listener, api_tls(&authority, &server)?, api, shutdown.clone());
+    let api = crate::api::serve(api_listener, api_tls(&authority, &server)?, api, shutdown.clone());
     let fleet = fleet.serve(fleet_listener, server, shutdown.clone());
     ready();
     let ((), served) = tokio::join!(api, fleet);
@@ -125,17 +126,17 @@ pub async fn run(config: Config, shutdown: CancellationToken, ready: impl FnOnce
 }
 
 /// The namespaces that every cluster has; after the first start they are there already.
-async fn found_namespaces(store: &Store) -> Result<(), Error> {
+async fn found_namespaces(store: &Store) -> Result<(), ControlPlaneError> {
     let created = store.submit_all(founding()).await;
     let refused = created.and_then(|outcomes| {
         let serious = |status: &Status| status.reason != Reason::AlreadyExists;
         outcomes.into_iter().filter_map(Result::err).find(serious).map_or(Ok(()), Err)
     });
-    refused.map_err(Error::Namespaces)
+    refused.map_err(ControlPlaneError::Namespaces)
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+async fn listen(address: SocketAddr) -> Result<TcpListener, ControlPlaneError> {
+    TcpListener::bind(address).await.map_err(|source| ControlPlaneError::Listen { address, source })
 }
 
 fn server_names(config: &Config) -> Vec<String> {
@@ -162,28 +163,27 @@ fn fleet_config(config: &Config) -> FleetConfig {
     }
 }
 
-fn write_kubeconfig(config: &Config, authority: &Authority) -> Result<(), Error> {
+fn write_kubeconfig(config: &Config, authority: &Authority) -> Result<(), ControlPlaneError> {
     let Some(path) = &config.kubeconfig else { return Ok(()) };
     let admin = Subject { common_name: "admin".to_owned(), organisation: MASTERS };
     let identity = authority.issue_client(&admin, clock::now())?;
     let text = kubeconfig(config.api_address, authority.ca_pem(), &identity);
-    let failed = |source| Error::Kubeconfig { path: path.clone(), source };
+    let failed = |source| ControlPlaneError::Kubeconfig { path: path.clone(), source };
     fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
     write_private(path, &text).map_err(failed)
 }
 
 /// Client certificates are asked for, not demanded: a caller may have a token instead, and health is for all.
-fn api_tls(authority: &Authority, server: &Identity) -> Result<Arc<ServerConfig>, Error> {
+fn api_tls(authority: &Authority, server: &Identity) -> Result<Arc<ServerConfig>, ControlPlaneError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(authority.ca_pem().as_bytes()) {
         roots.add(certificate.map_err(tls_error)?).map_err(tls_error)?;
     }
-    let clients =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .allow_unauthenticated()
-            .build()
-            .map_err(tls_error)?;
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .allow_unauthenticated()
+        .build()
+        .map_err(tls_error)?;
     let certificates: Result<Vec<_>, _> =
         CertificateDer::pem_slice_iter(server.certificate_pem.as_bytes()).collect();
     let key = PrivateKeyDer::from_pem_slice(server.key_pem.as_bytes()).map_err(tls_error)?;
@@ -197,6 +197,6 @@ fn api_tls(authority: &Authority, server: &Identity) -> Result<Arc<ServerConfig>
     Ok(Arc::new(config))
 }
 
-fn tls_error(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::Tls(Box::new(error))
+fn tls_error(error: impl std::error::Error + Send + Sync + 'static) -> ControlPlaneError {
+    ControlPlaneError::Tls(Box::new(error))
 }

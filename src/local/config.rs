@@ -94,11 +94,6 @@ impl ClusterConfig {
         nth(self.underlay(), 1)
     }
 
-    /// The tenth of the services' range, as Kubernetes has it.
-    pub(crate) fn dns(&self) -> Ipv4Addr {
-        nth(self.services(), 10)
-    }
-
     /// All nodes, in order.
     pub(crate) fn node_list(&self) -> Vec<LocalNode> {
         (1..=self.nodes).map(|index| self.node(index)).collect()

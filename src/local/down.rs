@@ -37,11 +37,11 @@ pub(crate) async fn run(layout: &Layout, args: &DownArgs) -> anyhow::Result<Exit
     let lock = lock::take(layout)?;
     let config = ClusterConfig::load(&layout.config())?.unwrap_or_default();
     // The control plane first: it must not take the end of the nodes for their death.
-    end(layout, "control-plane").await;
-    end(layout, "front").await;
+    end(layout, "control-plane").await?;
+    end(layout, "front").await?;
     let nodes = nodes_of(layout, &config)?;
     for node in &nodes {
-        end(layout, &processes::agent_name(node)).await;
+        end(layout, &processes::agent_name(node)).await?;
     }
     for node in &nodes {
         end_containers(layout, node).await?;
@@ -58,9 +58,10 @@ pub(crate) async fn run(layout: &Layout, args: &DownArgs) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-async fn end(layout: &Layout, name: &str) {
-    if let Some(process) = Process::find(&layout.pid_file(name)) {
-        process.end(PATIENCE).await;
+async fn end(layout: &Layout, name: &str) -> anyhow::Result<()> {
+    match Process::find(&layout.pid_file(name)) {
+        Some(process) => process.end(PATIENCE).await.with_context(|| format!("cannot end {name}")),
+        None => Ok(()),
     }
 }
 

@@ -60,12 +60,18 @@ impl Process {
     }
 
     /// Asks it to end, waits, and ends it if it does not.
-    pub(crate) async fn end(&self, patience: Duration) {
+    ///
+    /// # Errors
+    /// When it lives on all the same.
+    pub(crate) async fn end(&self, patience: Duration) -> anyhow::Result<()> {
         self.signal(Signal::SIGTERM);
-        if !self.gone_within(patience).await {
-            self.signal(Signal::SIGKILL);
-            self.gone_within(patience).await;
+        if self.gone_within(patience).await {
+            return Ok(());
         }
+        self.signal(Signal::SIGKILL);
+        let gone = self.gone_within(patience).await;
+        anyhow::ensure!(gone, "process {} does not end, not even when it is killed", self.pid);
+        Ok(())
     }
 
     /// A process that is no child of ours cannot be waited for by the kernel without a pidfd: look now and then.

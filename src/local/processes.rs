@@ -73,12 +73,7 @@ pub(crate) fn node_agent(layout: &Layout, config: &ClusterConfig, node: &LocalNo
 
 fn start(layout: &Layout, name: &str, mut arguments: Vec<String>) -> Start {
     arguments.push("--background".to_owned());
-    Start {
-        name: name.to_owned(),
-        arguments,
-        log: layout.log(name),
-        pid_file: layout.pid_file(name),
-    }
+    Start { name: name.to_owned(), arguments, log: layout.log(name), pid_file: layout.pid_file(name) }
 }
 
 fn fleet_url(config: &ClusterConfig) -> String {

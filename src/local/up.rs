@@ -143,9 +143,7 @@ async fn start_in_node(cluster: String, node: LocalNode, start: Start) -> anyhow
 }
 
 /// Waiting for a child's first line blocks.
-async fn on_a_thread(
-    start: impl FnOnce() -> anyhow::Result<Process> + Send + 'static,
-) -> anyhow::Result<()> {
+async fn on_a_thread(start: impl FnOnce() -> anyhow::Result<Process> + Send + 'static) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(start).await.context("a start was cut short")??;
     Ok(())
 }

@@ -138,10 +138,8 @@ impl Cluster {
     /// The pods of a label selector, as the API has them.
     #[track_caller]
     pub(crate) fn pods(&self, selector: &str) -> Vec<Value> {
-        match self.json(&["pods", "-l", selector])["items"].take() {
-            Value::Array(pods) => pods,
-            other => panic!("items is no list: {other}"),
-        }
+        let mut list = self.json(&["pods", "-l", selector]);
+        list["items"].as_array_mut().map(std::mem::take).expect("a list has items")
     }
 
     /// Waits until exactly `count` pods of a selector are there and Ready.

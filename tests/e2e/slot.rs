@@ -21,7 +21,7 @@ pub(crate) struct Slot {
 
 /// Takes the first slot that is free.
 pub(crate) fn take() -> Slot {
-    let root = Path::new("/var/tmp/minikube-ish-test");
+    let root = Path::new("/var/lib/minikube-ish-test");
     fs::create_dir_all(root).expect("a folder for the slots");
     for index in 0..SLOTS {
         let file = File::create(root.join(format!("slot-{index}.lock"))).expect("a lock file");

@@ -29,6 +29,18 @@ fn the_commands_do_what_the_readme_says() {
     cluster.wait_ready("app=web", 2);
     cluster.ok(&["rollout", "status", "deployment/web"]);
 
+    let name = look_at_pods(&cluster);
+    look_inside(&cluster, &name);
+    assert!(cluster.ok(&["delete", "deploy", "web"]).contains("deleted"));
+    cluster.ok(&["wait", "--for=delete", "pod", "-l", "app=web"]);
+    assert_eq!(cluster.pods("app=web").len(), 0);
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(cluster.ok(&["completion", shell]).contains("minikube-ish"));
+    }
+}
+
+/// Shows the pods in every way; the name of one.
+fn look_at_pods(cluster: &Cluster) -> String {
     let table = cluster.ok(&["get", "pods", "-o", "wide"]);
     let header: Vec<&str> = table.lines().next().unwrap_or_default().split_whitespace().collect();
     assert_eq!(header[..7], ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE"], "{table}");
@@ -37,7 +49,10 @@ fn the_commands_do_what_the_readme_says() {
     let name = names.lines().next().and_then(|line| line.strip_prefix("pod/")).expect("a pod");
     assert!(cluster.ok(&["get", "po,deploy", "-A"]).contains("deployment.apps/web"));
     assert!(cluster.ok(&["get", "pod", name, "-o", "yaml"]).contains("restartPolicy: Always"));
+    name.to_owned()
+}
 
+fn look_inside(cluster: &Cluster, name: &str) {
     assert_eq!(cluster.ok(&["logs", name]), "hello\n");
     assert_eq!(cluster.ok(&["exec", name, "--", "sh", "-c", "echo $((6*7))"]), "42\n");
     assert_eq!(cluster.run(&["exec", name, "--", "sh", "-c", "exit 9"]).code, 9);
@@ -45,13 +60,6 @@ fn the_commands_do_what_the_readme_says() {
     assert!(described.contains("Replicas") && described.contains("ScalingReplicaSet"), "{described}");
     assert!(cluster.ok(&["events"]).contains("Scheduled"));
     assert!(cluster.ok(&["image", "ls"]).contains("tools"));
-
-    assert!(cluster.ok(&["delete", "deploy", "web"]).contains("deleted"));
-    cluster.ok(&["wait", "--for=delete", "pod", "-l", "app=web"]);
-    assert_eq!(cluster.pods("app=web").len(), 0);
-    for shell in ["bash", "zsh", "fish"] {
-        assert!(cluster.ok(&["completion", shell]).contains("minikube-ish"));
-    }
 }
 
 #[test]

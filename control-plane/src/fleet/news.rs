@@ -154,7 +154,12 @@ impl Dirty {
             }
             Kind::Ingress => self.routes = true,
             Kind::Node => self.nodes = true,
-            _ => {}
+            Kind::Namespace
+            | Kind::ReplicaSet
+            | Kind::Deployment
+            | Kind::ServiceAccount
+            | Kind::Event
+            | Kind::Lease => {}
         }
     }
 

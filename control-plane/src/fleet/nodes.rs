@@ -108,11 +108,8 @@ async fn serve(
         match report.report {
             None => {}
             Some(Report::Heartbeat(beat)) => acknowledge(&queue, beat.sequence),
-            Some(report) => {
-                if reports.send(report).await.is_err() {
-                    break;
-                }
-            }
+            // It ends only with the runtime.
+            Some(report) => drop(reports.send(report).await),
         }
     }
     if fleet.shared.dispatcher.node_gone(name.clone(), id).await {

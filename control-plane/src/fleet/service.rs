@@ -25,6 +25,16 @@ impl Service {
     pub(super) fn new(fleet: Fleet) -> Self {
         Self { fleet }
     }
+
+    /// A token lets members join, not take the place of one that is there.
+    fn refuse_if_here(&self, member: &Member) -> Result<(), Status> {
+        let Member::Node(name) = member else { return Ok(()) };
+        let is_here = self.fleet.health().nodes().get(name).is_some_and(|heard| heard.connected);
+        if is_here {
+            return Err(Status::already_exists(format!("node {name} is connected; choose another name")));
+        }
+        Ok(())
+    }
 }
 
 #[tonic::async_trait]
@@ -40,6 +50,7 @@ impl FleetRpc for Service {
             return Err(Status::permission_denied("the join token is not this cluster's"));
         }
         let member = Member::asked(request.role(), &request.name)?;
+        self.refuse_if_here(&member)?;
         let certificate_pem = authority
             .sign_request(&request.csr_pem, &member.subject(), clock::now())
             .map_err(|error| Status::invalid_argument(error.to_string()))?;

@@ -12,7 +12,7 @@ fn news(before: &[Value], after: &[Value], old: Option<&Value>, new: Option<&Val
 #[test]
 fn a_bound_pod_is_assigned_to_its_node_only() {
     let (old, new) = (pod("register", ""), pod("register", "node-1"));
-    let news = news(&[old.clone()], &[new.clone()], Some(&old), Some(&new));
+    let news = news(std::slice::from_ref(&old), std::slice::from_ref(&new), Some(&old), Some(&new));
     let [News::Node(node, Command::Assignment(_))] = news.as_slice() else { panic!("{news:?}") };
     assert_eq!(node, "node-1");
 }
@@ -23,7 +23,7 @@ fn a_status_is_not_told_to_the_node_that_said_it() {
     let mut new = old.clone();
     new["status"] = json!({"phase": "Running"});
     new["metadata"]["resourceVersion"] = json!("9");
-    assert_eq!(news(&[old.clone()], &[new.clone()], Some(&old), Some(&new)), []);
+    assert_eq!(news(std::slice::from_ref(&old), std::slice::from_ref(&new), Some(&old), Some(&new)), []);
 }
 
 #[test]
@@ -31,9 +31,9 @@ fn a_pod_that_is_asked_to_go_is_assigned_again_and_a_deleted_one_forgotten() {
     let old = pod("register", "node-1");
     let mut new = old.clone();
     new["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-    let said = news(&[old.clone()], &[new.clone()], Some(&old), Some(&new));
+    let said = news(std::slice::from_ref(&old), std::slice::from_ref(&new), Some(&old), Some(&new));
     assert!(matches!(said.as_slice(), [News::Node(_, Command::Assignment(_))]), "{said:?}");
-    let said = news(&[new.clone()], &[], Some(&new), None);
+    let said = news(std::slice::from_ref(&new), &[], Some(&new), None);
     assert!(matches!(said.as_slice(), [News::Node(_, Command::Forget(_))]), "{said:?}");
 }
 
@@ -42,7 +42,7 @@ fn a_pod_recreated_under_the_same_name_is_forgotten_there_and_assigned_here() {
     let old = pod("register", "node-1");
     let mut new = pod("register", "node-2");
     new["metadata"]["uid"] = json!("another");
-    let said = news(&[old.clone()], &[new.clone()], Some(&old), Some(&new));
+    let said = news(std::slice::from_ref(&old), std::slice::from_ref(&new), Some(&old), Some(&new));
     let [News::Node(first, Command::Forget(_)), News::Node(second, Command::Assignment(_))] = said.as_slice()
     else {
         panic!("{said:?}")
