@@ -132,7 +132,7 @@ impl Shell {
             }
             Err(refusal) => {
                 tracing::warn!(refusal = %refusal.message, "the store did not take what the controllers decided");
-                agenda.abandon(batch);
+                agenda.abandon(batch, &self.store.snapshot());
                 tokio::time::sleep(STORE_RETRY).await;
             }
         }

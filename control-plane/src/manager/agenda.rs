@@ -13,7 +13,7 @@ use rand::Rng;
 
 use super::wake::wakes;
 use crate::change::{Change, Severity};
-use crate::controllers::{Controller, Facts, events};
+use crate::controllers::{Controller, Facts, Plan, events};
 use crate::registry::{Reason, Status};
 use crate::scheduler::{self, Cluster};
 use crate::snapshot::{Key, Snapshot};
@@ -47,6 +47,8 @@ pub struct Agenda {
     timers: BTreeSet<(Timestamp, Work)>,
     timer_of: HashMap<Work, Timestamp>,
     refusals: HashMap<Work, u32>,
+    /// Pods whose binding was refused: one that cannot be bound must not hold up the others.
+    resting: HashMap<Key, Rest>,
     cluster: Cluster,
     /// What users are to be told of the last round, now that it is known what became of it.
     reports: Vec<Change>,
@@ -64,6 +66,13 @@ pub struct Batch {
     works: BTreeSet<Work>,
     /// What to tell users once the change at this place is made.
     reports: Vec<(usize, Change)>,
+}
+
+/// A pod that was refused its node.
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    refusals: u32,
+    until: Timestamp,
 }
 
 #[derive(Debug)]
@@ -125,6 +134,9 @@ impl Agenda {
     /// Takes in that something happened.
     pub fn observe(&mut self, event: &Event, snapshot: &Snapshot) {
         self.cluster.observe(snapshot, &event.key);
+        if event.new.is_none() {
+            self.resting.remove(&event.key);
+        }
         wakes(snapshot, &event.key, event.old.as_deref(), event.new.as_deref(), |work| self.add(work));
     }
 
@@ -154,12 +166,12 @@ impl Agenda {
             self.silence(&work);
             let plan = match &work {
                 Work::Reconcile(controller, key) => controller.reconcile(snapshot, key, facts),
-                Work::Schedule => {
-                    let pods = scheduler::pending(snapshot);
-                    let decisions = scheduler::schedule(&mut self.cluster, &pods, rng);
-                    scheduler::plan(snapshot, &decisions, facts.now)
-                }
+                Work::Schedule => self.schedule(snapshot, facts.now, rng),
             };
+            if plan.is_empty() {
+                // Nothing of it is left that could be refused: without this its next need would find nobody.
+                self.refusals.remove(&work);
+            }
             if let Some(wait) = plan.requeue_after {
                 self.at(later(facts.now, wait), work.clone());
             }
@@ -168,6 +180,20 @@ impl Agenda {
             batch.works.insert(work);
         }
         batch
+    }
+
+    /// Finds nodes for the pods that do not rest, and asks to be asked again when the next one has rested.
+    fn schedule(&mut self, snapshot: &Snapshot, now: Timestamp, rng: &mut impl Rng) -> Plan {
+        let mut pods = scheduler::pending(snapshot);
+        let rest = |key: &Key| self.resting.get(key).map(|rest| rest.until).filter(|until| *until > now);
+        let next = pods.iter().filter_map(|(stored, _)| rest(stored.key())).min();
+        pods.retain(|(stored, _)| rest(stored.key()).is_none());
+        let decisions = scheduler::schedule(&mut self.cluster, &pods, rng);
+        let mut plan = scheduler::plan(snapshot, &decisions, now);
+        if let Some(next) = next {
+            plan.requeue(Duration::try_from(next.duration_since(now)).unwrap_or_default());
+        }
+        plan
     }
 
     /// Takes in what became of a batch: one entry per change, `None` for one that was made.
@@ -183,12 +209,19 @@ impl Agenda {
         let reports = batch.reports.into_iter().filter(|(at, _)| was_made(*at));
         self.reports.extend(reports.map(|(_, report)| report));
         for (origin, refusal) in batch.origins.into_iter().zip(refusals) {
-            if origin.work == Work::Schedule {
-                // What was assumed of the pod gives way to what is.
-                origin.about.iter().for_each(|pod| self.cluster.observe(snapshot, pod));
+            self.take_back(&origin, snapshot);
+            if origin.sort == Sort::Record {
+                continue;
             }
-            let Some(refusal) = refusal.filter(|_| origin.sort != Sort::Record) else { continue };
+            let Some(refusal) = refusal else {
+                self.forgive(&origin);
+                continue;
+            };
             tracing::debug!(about = ?origin.about, refusal = %refusal.message, "refused");
+            if let (Work::Schedule, Some(pod)) = (&origin.work, &origin.about) {
+                self.rest(pod, &refusal, now);
+                continue;
+            }
             if origin.sort == Sort::Creation && !is_stale(&refusal) {
                 self.reports.extend(complaint(&origin, &refusal, snapshot));
             }
@@ -206,20 +239,44 @@ impl Agenda {
     }
 
     /// Puts back a batch that could not even be tried.
-    pub fn abandon(&mut self, batch: Batch) {
+    pub fn abandon(&mut self, batch: Batch, snapshot: &Snapshot) {
+        batch.origins.iter().for_each(|origin| self.take_back(origin, snapshot));
         self.due.extend(batch.works);
     }
 
+    /// What was assumed of a pod gives way to what is.
+    fn take_back(&mut self, origin: &Origin, snapshot: &Snapshot) {
+        if origin.work == Work::Schedule {
+            origin.about.iter().for_each(|pod| self.cluster.observe(snapshot, pod));
+        }
+    }
+
+    fn forgive(&mut self, origin: &Origin) {
+        if let (Work::Schedule, Some(pod)) = (&origin.work, &origin.about) {
+            self.resting.remove(pod);
+        }
+    }
+
+    /// Lets one pod wait for its next try, while the others go on.
+    fn rest(&mut self, pod: &Key, refusal: &Status, now: Timestamp) {
+        let refusals = self.resting.get(pod).map_or(0, |rest| rest.refusals);
+        let (refusals, wait) = backoff(refusals, refusal);
+        let until = later(now, wait.unwrap_or_default());
+        self.resting.insert(pod.clone(), Rest { refusals, until });
+        match wait {
+            None => drop(self.due.insert(Work::Schedule)),
+            Some(_) => self.at(until, Work::Schedule),
+        }
+    }
+
     fn back_off(&mut self, work: Work, refusal: &Status, now: Timestamp) {
-        let count = self.refusals.entry(work.clone()).or_default();
-        *count = count.saturating_add(1);
-        if is_stale(refusal) && *count <= CONFLICTS_IN_A_ROW_MAX {
+        let before = self.refusals.get(&work).copied().unwrap_or_default();
+        let (count, wait) = backoff(before, refusal);
+        self.refusals.insert(work.clone(), count);
+        let Some(wait) = wait else {
             self.due.insert(work);
             return;
-        }
-        *count = (*count).max(CONFLICTS_IN_A_ROW_MAX + 1);
-        let doublings = (*count - CONFLICTS_IN_A_ROW_MAX - 1).min(16);
-        let wait = BACKOFF_FIRST.saturating_mul(1 << doublings).min(BACKOFF_MAX);
+        };
         tracing::info!(?work, refusal = %refusal.message, wait_ms = wait.as_millis(), "refused; tries again");
         self.due.remove(&work);
         self.at(later(now, wait), work);
@@ -248,6 +305,17 @@ impl Agenda {
             self.due.insert(work);
         }
     }
+}
+
+/// The count of refusals with one more, and how long to wait after it; `None`: not at all.
+fn backoff(refusals: u32, refusal: &Status) -> (u32, Option<Duration>) {
+    let count = refusals.saturating_add(1);
+    if is_stale(refusal) && count <= CONFLICTS_IN_A_ROW_MAX {
+        return (count, None);
+    }
+    let count = count.max(CONFLICTS_IN_A_ROW_MAX + 1);
+    let doublings = (count - CONFLICTS_IN_A_ROW_MAX - 1).min(16);
+    (count, Some(BACKOFF_FIRST.saturating_mul(1 << doublings).min(BACKOFF_MAX)))
 }
 
 /// Tells users of the object that asked for another one, which was refused.

@@ -9,7 +9,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
-use super::Agenda;
+use super::{Agenda, Batch};
 use crate::change::Change;
 use crate::controllers::Facts;
 use crate::controllers::node::{NodeHealth, Signal};
@@ -25,6 +25,10 @@ pub(crate) struct World {
     pub(crate) agenda: Agenda,
     pub(crate) now: Timestamp,
     pub(crate) health: NodeHealth,
+    /// Whether the store refuses what the manager decides, as on a disk that is full.
+    pub(crate) refuse_all: bool,
+    /// The pod whose bindings are refused.
+    pub(crate) refused: Option<&'static str>,
     rng: StdRng,
     settings: Settings,
 }
@@ -37,7 +41,12 @@ impl World {
             state: State::new(),
             agenda: Agenda::default(),
             now,
-            health: NodeHealth { listening_since: now, ..NodeHealth::default() },
+            health: NodeHealth {
+                listening_since: now - SignedDuration::from_hours(1),
+                ..NodeHealth::default()
+            },
+            refuse_all: false,
+            refused: None,
             rng: StdRng::seed_from_u64(1),
             settings: Settings::default(),
         };
@@ -84,16 +93,34 @@ impl World {
 
     /// One round of the manager. Returns whether anything was decided.
     pub(crate) fn round(&mut self) -> bool {
-        let facts = Facts { now: self.now, node_health: Arc::new(self.health.clone()), front: None };
-        let snapshot = self.snapshot();
-        let mut batch = self.agenda.decide(&snapshot, &facts, &mut self.rng);
+        let mut batch = self.decide();
         if batch.is_empty() {
             return false;
         }
         let changes = std::mem::take(&mut batch.changes);
-        let refusals = changes.into_iter().map(|change| self.try_apply(change).err()).collect();
+        let refusals = changes.into_iter().map(|change| self.commit(change)).collect();
         self.agenda.settle(batch, refusals, self.state.snapshot(), self.now);
         true
+    }
+
+    /// One round of the manager whose commit the store does not even try.
+    pub(crate) fn abandon_round(&mut self) {
+        let batch = self.decide();
+        self.agenda.abandon(batch, self.state.snapshot());
+    }
+
+    fn decide(&mut self) -> Batch {
+        let facts = Facts { now: self.now, node_health: Arc::new(self.health.clone()), front: None };
+        let snapshot = self.snapshot();
+        self.agenda.decide(&snapshot, &facts, &mut self.rng)
+    }
+
+    fn commit(&mut self, change: Change) -> Option<Status> {
+        let is_refused = |pod: &Key| self.refused.is_some_and(|name| *pod.name == *name);
+        if self.refuse_all || matches!(&change, Change::Bind { pod, .. } if is_refused(pod)) {
+            return Some(Status::unavailable("the disk is full"));
+        }
+        self.try_apply(change).err()
     }
 
     /// Runs until nothing more follows from what there is.

@@ -2,11 +2,12 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Node, Pod};
-use manifests::Kind;
 use manifests::pod::is_ready;
+use manifests::{Kind, Object};
 use serde_json::json;
 
 use super::testing::{World, deployment};
+use crate::change::Change;
 use crate::controllers::node::Signal;
 use crate::controllers::pods::node_name;
 
@@ -73,7 +74,7 @@ fn pods_of_a_node_that_is_lost_become_ready_elsewhere() {
 #[test]
 fn a_namespace_that_is_deleted_takes_everything_in_it_along() {
     let mut world = World::new(&["n1"]);
-    world.create(manifests::Object::new(Kind::Namespace, "", "shop"));
+    world.create(Object::new(Kind::Namespace, "", "shop"));
     let mut shop = deployment("payment", 3);
     shop.set(&["metadata", "namespace"], "shop");
     world.create(shop);
@@ -103,11 +104,62 @@ fn a_deployment_that_is_deleted_takes_its_sets_and_pods_along() {
 #[test]
 fn a_creation_that_is_refused_is_told_to_users_and_tried_again_later() {
     let mut world = World::new(&["n1"]);
-    let mut set = manifests::Object::new(Kind::ReplicaSet, "default", "broken");
+    let mut set = Object::new(Kind::ReplicaSet, "default", "broken");
     set.set(&["spec"], json!({"replicas": 1, "selector": {"matchLabels": {"app": "broken"}}, "template": super::testing::template("broken")}));
     set.set(&["spec", "template", "metadata", "finalizers"], json!(["not a finalizer"]));
-    if world.try_apply(crate::change::Change::Create(set)).is_ok() {
+    if world.try_apply(Change::Create(set)).is_ok() {
         world.settle();
         assert_eq!(world.events("FailedCreate").len() + world.events("SuccessfulCreate").len(), 1);
     }
+}
+
+/// A pod that nobody owns, with a request for CPU.
+fn pod(name: &str, cpu: &str) -> Object {
+    let mut pod = Object::new(Kind::Pod, "default", name);
+    let requests = json!({"requests": {"cpu": cpu}});
+    let containers = json!([{"name": "main", "image": "supermarket/payment:1", "resources": requests}]);
+    pod.set(&["spec"], json!({ "containers": containers }));
+    pod
+}
+
+#[test]
+fn after_every_change_was_refused_for_a_while_pods_are_bound_again() {
+    let mut world = World::new(&["n1"]);
+    let refused = world.create(pod("refused", "1"));
+    world.refuse_all = true;
+    world.pass(1);
+    world.refuse_all = false;
+    world.apply(Change::delete(refused.key().clone(), refused.uid().clone()));
+    world.pass(10);
+    world.create(pod("next", "1"));
+    world.pass(1);
+    assert_eq!(node_name(&world.find::<Pod>("next").expect("it")), "n1");
+}
+
+#[test]
+fn batches_that_the_store_did_not_take_leave_no_pods_behind_in_the_schedulers_view() {
+    let mut world = World::new(&["n1", "n2"]);
+    let first = world.create(pod("first", "3"));
+    (0..10).for_each(|_| world.abandon_round());
+    world.settle();
+    world.apply(Change::delete_now(first.key().clone(), first.uid().clone()));
+    for name in ["second", "third"] {
+        world.create(pod(name, "3"));
+    }
+    world.settle();
+    assert!(world.all::<Pod>().iter().all(|pod| !node_name(pod).is_empty()), "both nodes are free");
+}
+
+#[test]
+fn a_pod_whose_binding_is_always_refused_does_not_hold_up_the_others() {
+    let mut world = World::new(&["n1"]);
+    world.refused = Some("unlucky");
+    world.create(pod("unlucky", "1"));
+    world.pass(30);
+    world.create(pod("next", "1"));
+    world.pass(0);
+    assert_eq!(node_name(&world.find::<Pod>("next").expect("it")), "n1");
+    world.refused = None;
+    world.pass(6);
+    assert_eq!(node_name(&world.find::<Pod>("unlucky").expect("it")), "n1");
 }

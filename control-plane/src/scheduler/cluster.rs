@@ -86,6 +86,7 @@ impl Cluster {
 
     /// Counts a pod as being on the node at `index`. A pod that has ended takes no room.
     pub(super) fn assume(&mut self, index: usize, stored: &Arc<Stored>, pod: &Pod) {
+        self.forget(stored.key());
         if is_terminal(pod) {
             return;
         }

@@ -79,6 +79,21 @@ fn of_two_times_the_sooner_counts() {
 #[test]
 fn a_batch_that_was_not_tried_is_due_again() {
     let mut agenda = Agenda::default();
-    agenda.abandon(batch());
+    agenda.abandon(batch(), &Snapshot::default());
     assert!(agenda.due.contains(&work()));
+}
+
+#[test]
+fn a_work_whose_need_vanished_while_it_backed_off_is_woken_by_the_next_need() {
+    let (mut agenda, now) = (Agenda::default(), Timestamp::UNIX_EPOCH);
+    for work in [work(), Work::Schedule] {
+        agenda.refusals.insert(work.clone(), CONFLICTS_IN_A_ROW_MAX + 1);
+        agenda.at(now, work);
+    }
+    let batch = agenda.decide(&Snapshot::default(), &Facts::at(now), &mut StdRng::seed_from_u64(0));
+    assert!(batch.is_empty(), "nothing is left to be done");
+    for work in [work(), Work::Schedule] {
+        agenda.add(work.clone());
+        assert!(agenda.due.contains(&work), "{work:?} is dead");
+    }
 }
