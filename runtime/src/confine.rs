@@ -4,6 +4,7 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use caps::{CapSet, CapsHashSet};
@@ -27,18 +28,19 @@ pub(crate) enum Stdio {
     Terminal(OwnedFd),
 }
 
-/// Becomes the program that `plan` names. Comes back only to say what failed.
-pub(crate) fn become_program(plan: &ProcessPlan, stdio: &Stdio) -> Failure {
-    match prepare(plan, stdio) {
+/// Becomes the program that `plan` names. Comes back only to say on `channel` what failed; every other descriptor
+/// above 2 is closed then.
+pub(crate) fn become_program(plan: &ProcessPlan, stdio: Stdio, channel: &UnixStream) -> Failure {
+    match prepare(plan, stdio, channel) {
         Ok(env) => execute(plan, &env),
         Err(failure) => failure,
     }
 }
 
-fn prepare(plan: &ProcessPlan, stdio: &Stdio) -> Result<Vec<String>, Failure> {
+fn prepare(plan: &ProcessPlan, stdio: Stdio, channel: &UnixStream) -> Result<Vec<String>, Failure> {
     setsid().map_err(|errno| failed("start a session", errno))?;
     let user = accounts::resolve(&plan.user)?;
-    take_stdio(plan, stdio, user.uid, user.gid)?;
+    take_stdio(plan, &stdio, user.uid, user.gid)?;
     plan.rlimits.iter().try_for_each(set_rlimit)?;
     if let Some(mask) = plan.umask {
         umask(Mode::from_bits_truncate(mask));
@@ -55,14 +57,23 @@ fn prepare(plan: &ProcessPlan, stdio: &Stdio) -> Result<Vec<String>, Failure> {
     sys::process::become_user(user.uid, user.gid, &user.additional_gids)
         .map_err(|errno| failed(format!("become user {}:{}", user.uid, user.gid), errno))?;
     set_capabilities(&plan.capabilities, user.uid)?;
-    chdir(&plan.cwd)
+    // From here on names are the user's, and `/proc/self/fd/3/..` is one (CVE-2024-21626): closing at the exec would
+    // be too late even for the program's own name. The channel is a socket, which leads nowhere.
+    std::mem::forget(stdio);
+    sys::process::close_others(&[channel.as_fd()]).map_err(|errno| failed("close descriptors", errno))?;
+    enter_directory(&plan.cwd)
         .map_err(|errno| Failure::WorkingDirectory { path: plan.cwd.clone(), errno: errno as i32 })?;
     sys::process::reset_signals().map_err(|errno| failed("reset signals", errno))?;
-    sys::process::close_all_on_exec().map_err(|errno| failed("close descriptors", errno))?;
     if plan.no_new_privileges {
         load_filter(plan)?;
     }
     Ok(with_home(&plan.env, &user.home))
+}
+
+/// Enters `cwd`, which must lie below our root: a directory of the host would be a way out.
+fn enter_directory(cwd: &Path) -> Result<(), Errno> {
+    chdir(cwd)?;
+    if sys::process::is_below_root()? { Ok(()) } else { Err(Errno::EXDEV) }
 }
 
 fn take_stdio(plan: &ProcessPlan, stdio: &Stdio, uid: u32, gid: u32) -> Result<(), Failure> {

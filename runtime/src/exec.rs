@@ -103,9 +103,14 @@ impl Execution<'_> {
 
     /// In the child: enters the container and becomes the program. Comes back only to say what failed.
     fn become_process(&self, channel: &UnixStream) -> Failure {
+        let mut kept = vec![channel.as_fd(), self.init.as_fd()];
+        kept.extend(self.stdio.iter().map(AsFd::as_fd));
+        if let Err(errno) = sys::process::close_others(&kept) {
+            return failed("close descriptors", errno);
+        }
         let stdio = await_leave(channel).and_then(|()| self.enter(channel));
         match stdio {
-            Ok(stdio) => become_program(self.plan, &stdio),
+            Ok(stdio) => become_program(self.plan, stdio, channel),
             Err(failure) => failure,
         }
     }

@@ -8,23 +8,23 @@
 //! `unsafe` lives in `sys` and nowhere else.
 
 mod accounts;
-mod confine;
-mod setup;
-mod clock;
-mod log;
-mod monitor;
-mod state;
-mod exec;
-mod sandbox;
 mod cgroup;
 pub mod client;
+mod clock;
+mod confine;
 pub mod defaults;
 pub mod doctor;
+mod exec;
 pub mod image;
 pub mod launcher;
+mod log;
+mod monitor;
 mod plan;
 pub mod protocol;
 mod rootfs;
+mod sandbox;
 mod seccomp;
+mod setup;
+mod state;
 mod sys;
 mod wire;

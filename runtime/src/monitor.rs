@@ -162,13 +162,19 @@ impl Monitor<'_> {
 
     /// In the child: does all that the plan says. Comes back only to say what failed.
     fn become_init(&self, channel: &UnixStream, mount_point: &Path, inside: Option<[OwnedFd; 3]>) -> Failure {
+        // The layers, the cgroup, the reports: nothing of the monitor's is the container's.
+        let mut kept = vec![channel.as_fd(), self.sandbox.as_fd()];
+        kept.extend(inside.iter().flatten().map(AsFd::as_fd));
+        if let Err(errno) = sys::process::close_others(&kept) {
+            return failed("close descriptors", errno);
+        }
         let terminal = match Setup::new(self.sandbox, channel, mount_point).run(&self.plan.steps) {
             Ok(terminal) => terminal,
             Err(failure) => return failure,
         };
         match (terminal, inside) {
-            (Some(terminal), _) => become_program(&self.plan.process, &Stdio::Terminal(terminal)),
-            (None, Some(three)) => become_program(&self.plan.process, &Stdio::Three(three)),
+            (Some(terminal), _) => become_program(&self.plan.process, Stdio::Terminal(terminal), channel),
+            (None, Some(three)) => become_program(&self.plan.process, Stdio::Three(three), channel),
             (None, None) => failed("find stdin, stdout and stderr", Errno::EBADF),
         }
     }

@@ -16,6 +16,9 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 const SIGNAL_MAX: i32 = 64;
 const SIGNAL_SET_BYTES: usize = 8;
 
+/// The longest path that the kernel gives, its end included (`PATH_MAX`).
+const PATH_MAX_BYTES: usize = 4096;
+
 /// The exit code of a child whose body panicked.
 const PANICKED: i32 = 70;
 
@@ -103,11 +106,14 @@ pub(crate) fn close_others(kept: &[BorrowedFd<'_>]) -> Result<(), Errno> {
     close_range(from, u32::MAX, 0)
 }
 
-/// Marks every descriptor from 3 up as close-on-exec: whatever was forgotten dies at the exec.
-pub(crate) fn close_all_on_exec() -> Result<(), Errno> {
-    close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
+/// Whether the working directory lies below our root. The kernel's own answer: libc's `getcwd` looks for another way
+/// when the kernel says `(unreachable)`.
+pub(crate) fn is_below_root() -> Result<bool, Errno> {
+    let mut path = [0u8; PATH_MAX_BYTES];
+    // SAFETY: the kernel writes at most as many bytes as the buffer has.
+    Errno::result(unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) })?;
+    Ok(path.starts_with(b"/"))
 }
-
 fn close_range(first: u32, last: u32, flags: u32) -> Result<(), Errno> {
     // SAFETY: takes integers. Owners of the closed descriptors are never dropped: callers live in a forked child
     // that ends by _exit or exec.

@@ -3,7 +3,8 @@
 use std::fs;
 
 use oci_spec::runtime::Mount;
-use runtime::protocol::Seccomp;
+use runtime::client::ExecStdio;
+use runtime::protocol::{ExecSpec, Failure, Seccomp};
 
 use crate::Test;
 use crate::house::House;
@@ -34,7 +35,15 @@ pub(crate) const TESTS: &[Test] = &[
         our_own_executable_cannot_be_written_through_a_container,
     ),
     ("a_missing_working_directory_is_made", a_missing_working_directory_is_made),
+    (
+        "no_working_directory_and_no_command_is_reached_through_our_descriptors",
+        no_working_directory_and_no_command_is_reached_through_our_descriptors,
+    ),
+    ("the_hosts_devices_work_and_cannot_be_changed", the_hosts_devices_work_and_cannot_be_changed),
 ];
+
+/// More descriptors than a launch ever has open.
+const DESCRIPTORS: std::ops::RangeInclusive<i32> = 3..=40;
 
 fn a_container_has_namespaces_of_its_own_and_shares_its_sandboxs() {
     let mut house = House::new();
@@ -201,6 +210,57 @@ fn a_missing_working_directory_is_made() {
     spec.spec.process_mut().as_mut().expect("has one").set_cwd("/srv/shop".into());
     let (exit, output) = house.run_spec(spec);
     assert_eq!((exit.code, output.as_str()), (0, "/srv/shop"));
+    house.end();
+}
+
+/// CVE-2024-21626: a directory of the host that is open while a container starts is a way out of it.
+fn no_working_directory_and_no_command_is_reached_through_our_descriptors() {
+    let mut house = House::new();
+    house.client.start(house.command("running", &["sleep", "1000"])).expect("starts");
+    for descriptor in DESCRIPTORS {
+        let place = format!("/proc/self/fd/{descriptor}");
+        let id = format!("cwd{descriptor}");
+        let mut spec = house.command(&id, &["true"]);
+        spec.spec.process_mut().as_mut().expect("has one").set_cwd(place.clone().into());
+        let refused = house.client.start(spec).expect_err("it is no directory of the container");
+        assert!(matches!(refused.failure(), Some(Failure::WorkingDirectory { .. })), "{place}: {refused}");
+        let cwd = Some(place.clone().into());
+        let spec =
+            ExecSpec { container: "running".into(), argv: vec!["true".into()], cwd, ..Default::default() };
+        let refused = house.client.exec(&spec, &ExecStdio::default()).expect_err("neither later");
+        assert!(matches!(refused.failure(), Some(Failure::WorkingDirectory { .. })), "{place}: {refused}");
+        // Below an image's layer, and from any directory of the host down from its root.
+        for way in ["bin/true", "../bin/true", "../../../../../../bin/true"] {
+            let command = format!("{place}/{way}");
+            let id = format!("command{descriptor}-{}", way.len());
+            let started = house.client.start(house.command(&id, &[&command]));
+            started.expect_err("it is no program of the container");
+            let spec = ExecSpec { container: "running".into(), argv: vec![command], ..ExecSpec::default() };
+            house.client.exec(&spec, &ExecStdio::default()).expect_err("neither later");
+        }
+    }
+    house.end();
+}
+
+/// The containers' devices, what masks hide behind, and what stdin is, are the host's own inodes. What is tried
+/// leaves them as they are even where it is not refused.
+fn the_hosts_devices_work_and_cannot_be_changed() {
+    let mut house = House::new();
+    let script = "for file in /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /proc/keys /dev/stdin; do \
+            chmod 666 $file; touch $file; done; \
+        echo x > /dev/null && echo x >> /proc/keys && cat < /dev/null && cat /dev/stdin && echo void; \
+        head -c 3 /dev/zero | wc -c; echo x > /dev/full";
+    let (_, output) = house.run("a", script);
+    assert_eq!(output.matches("Read-only file system").count(), 16, "{output}");
+    assert!(output.contains("void\n3\n") && output.contains("No space left"), "{output}");
+    house.client.start(house.command("b", &["sleep", "1000"])).expect("starts");
+    let said = fs::File::create(house.folder.path().join("said")).expect("can be made");
+    let argv = ["chmod", "666", "/dev/stdin", "/dev/stdout"].map(String::from).to_vec();
+    let spec = ExecSpec { container: "b".into(), argv, ..ExecSpec::default() };
+    let stdio = ExecStdio { stderr: Some(said.into()), ..ExecStdio::default() };
+    house.client.exec(&spec, &stdio).expect("starts").wait().expect("it ends");
+    let said = fs::read_to_string(house.folder.path().join("said")).expect("is there");
+    assert_eq!(said.matches("Read-only file system").count(), 2, "{said}");
     house.end();
 }
 
