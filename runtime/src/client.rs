@@ -8,10 +8,13 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
+
 use crate::protocol::{
     ContainerSpec, Event, ExecOutcome, ExecSpec, Exit, Failure, Listing, Reply, Request, Sandbox,
     SandboxSpec, Started, Stats,
 };
+use crate::setup::open_null;
 use crate::wire;
 
 /// How long one request may take before the launcher is taken for dead. Far above any real one: it covers deleting
@@ -107,7 +110,7 @@ impl Client {
     /// Runs one more process in a container. With `spec.terminal` the given descriptors are ignored and
     /// [`Execution::terminal`] is the way in and out; without, the process gets `stdio`.
     pub fn exec(&mut self, spec: &ExecSpec, stdio: &ExecStdio) -> Result<Execution, Error> {
-        let null = File::options().read(true).write(true).open("/dev/null").map_err(wire::Error::Io)?;
+        let null = open_null(OFlag::O_RDWR).map_err(|errno| wire::Error::Io(errno.into()))?;
         let fds = [&stdio.stdin, &stdio.stdout, &stdio.stderr];
         let fds = fds.map(|fd| fd.as_ref().map_or(null.as_fd(), AsFd::as_fd));
         wire::send(&self.stream, &Request::Exec(spec.clone()), &fds)?;

@@ -22,7 +22,7 @@ use crate::cgroup::{Cgroup, Layout};
 use crate::confine::{Stdio, become_program};
 use crate::plan::LaunchPlan;
 use crate::protocol::{ContainerSpec, ContainerState, Exit, Failure, Started};
-use crate::setup::{Setup, Word, failed, io_errno};
+use crate::setup::{Setup, Word, failed, io_errno, open_null};
 use crate::state::{self, ProcessRef, StateRecord};
 use crate::{clock, sys, wire};
 
@@ -297,9 +297,4 @@ pub(crate) fn exit_of(
     };
     let oom_killed = oom_kills > 0 && code != 0;
     Exit { code, signal, oom_killed, started_at, finished_at, unobserved: status.is_err() }
-}
-
-fn open_null(flags: OFlag) -> Result<OwnedFd, Errno> {
-    let null: PathBuf = "/dev/null".into();
-    nix::fcntl::open(&null, flags | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())
 }

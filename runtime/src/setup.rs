@@ -17,7 +17,10 @@ use serde::{Deserialize, Serialize};
 use crate::plan::{Bind, Filesystem, Step};
 use crate::protocol::{Failure, Writable};
 use crate::rootfs::{Rootfs, path_of};
-use crate::sys::mount::{MOUNT_ATTR_RDONLY, MountAttributes, attach, clone_tree, set_attributes};
+use crate::sys::mount::{
+    MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MountAttributes, attach, clone_tree,
+    set_attributes,
+};
 use crate::{sys, wire};
 
 /// What a process being set up tells its monitor. Nothing at all, and the channel's end, means that it has become
@@ -158,8 +161,7 @@ impl<'a> Setup<'a> {
     fn bind_device(&self, device: &str) -> Result<(), Failure> {
         let name = |errno| failed(format!("bind /dev/{device}"), errno);
         let place = self.root()?.make_file(&Path::new("/dev").join(device)).map_err(name)?;
-        let host = open_path(&Path::new("/dev").join(device)).map_err(name)?;
-        attach(clone_tree(&host, false).map_err(name)?, &place).map_err(name)
+        attach(clone_device(device).map_err(name)?, &place).map_err(name)
     }
 
     fn open_terminal(&mut self) -> Result<(), Failure> {
@@ -183,8 +185,7 @@ impl<'a> Setup<'a> {
             let flags = MsFlags::MS_RDONLY | MsFlags::MS_NODEV | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
             return mount_at(&path_of(&found), "tmpfs", "tmpfs", flags, "size=0k,nr_inodes=2").map_err(name);
         }
-        let null = open_path(Path::new("/dev/null")).map_err(name)?;
-        attach(clone_tree(&null, false).map_err(name)?, &found).map_err(name)
+        attach(clone_device("null").map_err(name)?, &found).map_err(name)
     }
 
     fn make_readonly(&self, path: &Path) -> Result<(), Failure> {
@@ -219,6 +220,22 @@ impl<'a> Setup<'a> {
         umount2(".", MntFlags::MNT_DETACH).map_err(name)?;
         chdir("/").map_err(name)
     }
+}
+
+/// A detached mount of a device of the host. Read-only: it is the host's own inode, whose mode, owner and times are
+/// not the container's to change. Reading and writing the device itself is not writing to the mount.
+fn clone_device(name: &str) -> Result<OwnedFd, Errno> {
+    let tree = clone_tree(open_path(&Path::new("/dev").join(name))?, false)?;
+    let set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+    set_attributes(&tree, MountAttributes { set, propagation: 0 }, false)?;
+    Ok(tree)
+}
+
+/// Opens `/dev/null` for a container's stdin, stdout or stderr: through such a mount, because a descriptor is a way to
+/// the inode as well. Needs the host's `/proc`.
+pub(crate) fn open_null(flags: OFlag) -> Result<OwnedFd, Errno> {
+    let null = clone_device("null")?;
+    nix::fcntl::open(&path_of(&null), flags | OFlag::O_CLOEXEC, Mode::empty())
 }
 
 /// Slave, not private: what the host unmounts goes away here too and is not kept busy.

@@ -247,9 +247,9 @@ fn no_working_directory_and_no_command_is_reached_through_our_descriptors() {
 fn the_hosts_devices_work_and_cannot_be_changed() {
     let mut house = House::new();
     let script = "for file in /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /proc/keys /dev/stdin; do \
-            chmod 666 $file; touch $file; done; \
+            chmod 666 $file; chown 0:0 $file; done; \
         echo x > /dev/null && echo x >> /proc/keys && cat < /dev/null && cat /dev/stdin && echo void; \
-        head -c 3 /dev/zero | wc -c; echo x > /dev/full";
+        head -c 3 /dev/zero | wc -c; cat /etc/passwd > /dev/full";
     let (_, output) = house.run("a", script);
     assert_eq!(output.matches("Read-only file system").count(), 16, "{output}");
     assert!(output.contains("void\n3\n") && output.contains("No space left"), "{output}");

@@ -262,7 +262,7 @@ pub(crate) fn remove_image() {
 const PROGRAMS: &[&str] = &[
     "sh", "cat", "ls", "sleep", "id", "hostname", "mount", "umount", "unshare", "mknod", "touch", "dd",
     "head", "stat", "readlink", "true", "seq", "yes", "tty", "env", "kill", "wc", "tail", "mkdir", "chmod",
-    "stty", "python3",
+    "chown", "stty", "python3",
 ];
 
 fn make_image() -> tempfile::TempDir {
