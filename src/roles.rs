@@ -166,8 +166,11 @@ fn node_agent(args: NodeAgentArgs) -> anyhow::Result<ExitCode> {
     let in_background = args.background.in_background();
     let socket = args.run_dir.join("launcher.sock");
     let cgroup = args.cgroup.to_string_lossy().into_owned();
+    // Containers' environments hold secrets: they lie where the agent keeps the other ones, never on a disk. It makes
+    // that memory before it starts a launcher.
+    let launcher_state = args.run_dir.join("memory/launcher");
     let config = node_agent::Config {
-        launcher_command: launcher_command(&socket, &args.run_dir.join("launcher"), &cgroup)?,
+        launcher_command: launcher_command(&socket, &launcher_state, &cgroup)?,
         node_name: args.name,
         node_address: args.address,
         pod_cidr: args.pod_cidr,
