@@ -28,6 +28,9 @@ use crate::roles::{Background, Ready};
 
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// To open the stream.
