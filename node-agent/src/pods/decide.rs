@@ -22,6 +22,8 @@ const DRAIN_GRACE_MIN: SignedDuration = SignedDuration::from_secs(2);
 const GRACE_AFTER_HOOK: SignedDuration = SignedDuration::from_secs(2);
 /// A process that survives SIGKILL is stuck in the kernel; it is killed again after so long.
 const KILL_AGAIN: SignedDuration = SignedDuration::from_secs(2);
+/// The pause before a signal that could not be sent is sent again.
+const SEND_AGAIN: SignedDuration = SignedDuration::from_millis(200);
 
 /// One thing to do. Containers are named as in the pod's spec.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -256,6 +258,12 @@ impl Pass<'_> {
                 let hooked = if hook { GRACE_AFTER_HOOK } else { SignedDuration::ZERO };
                 if self.due(later(kill_at, hooked)) {
                     self.act(PodAction::Kill(name.to_owned()));
+                }
+            }
+            Some(StopStage::NotSent(at)) => {
+                if self.due(later(at, SEND_AGAIN)) {
+                    let left = if self.now < kill_at { grace } else { SignedDuration::ZERO };
+                    self.ask_or_kill(name, left);
                 }
             }
             Some(StopStage::Killed(at)) => {

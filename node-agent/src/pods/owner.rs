@@ -66,7 +66,7 @@ impl Pods {
         owner.remove_strays(&left).await;
         for (assignment, state) in left {
             let uid = assignment.pod.metadata.uid.clone().unwrap_or_default();
-            owner.start_worker(uid, assignment, state).await;
+            owner.start_worker(uid, assignment, Some(state)).await;
         }
         tokio::spawn(owner.run(inbox, news));
         Ok(Self { commands })
@@ -132,14 +132,14 @@ impl Owner {
         let uid = assignment.pod.metadata.uid.clone().unwrap_or_default();
         self.named.insert(uid.clone());
         let Some(mailbox) = self.workers.get(&uid) else {
-            return self.start_worker(uid, assignment, PodState::default()).await;
+            return self.start_worker(uid, assignment, None).await;
         };
         if let Err(mpsc::error::SendError(Event::Assigned(assignment))) =
             mailbox.send(Event::Assigned(Box::new(assignment))).await
         {
             // Its worker has just ended: the pod is gone, and this asks for it anew.
             self.workers.remove(&uid);
-            self.start_worker(uid, *assignment, PodState::default()).await;
+            self.start_worker(uid, *assignment, None).await;
         }
     }
 
@@ -149,11 +149,13 @@ impl Owner {
         }
     }
 
-    async fn start_worker(&mut self, uid: String, assignment: Assignment, state: PodState) {
-        let adopted = state != PodState::default();
-        let (worker, mailbox) = Worker::new(Arc::clone(&self.host), assignment, state);
+    /// A pod that an earlier agent left begins with a look: even when nothing of it was written down, something
+    /// of it may run.
+    async fn start_worker(&mut self, uid: String, assignment: Assignment, left: Option<PodState>) {
+        let adopted = left.is_some();
+        let (worker, mailbox) = Worker::new(Arc::clone(&self.host), assignment, left.unwrap_or_default());
         if adopted {
-            let _ = mailbox.send(Event::LauncherConnected).await;
+            let _ = mailbox.send(Event::Look).await;
         }
         self.workers.insert(uid, mailbox);
         self.tasks.spawn(worker.run());
@@ -190,7 +192,7 @@ impl Owner {
         loop {
             match self.connect().await {
                 Ok(news) => {
-                    self.tell_all(|| Event::LauncherConnected).await;
+                    self.tell_all(|| Event::Look).await;
                     return news;
                 }
                 Err(error) => tracing::error!(error = crate::chain(&error), "no launcher"),
@@ -200,16 +202,17 @@ impl Owner {
     }
 
     async fn pass_on(&mut self, event: LauncherEvent) {
-        let (uid, fact) = match &event {
+        let (uid, event) = match &event {
             LauncherEvent::Exited { id, exit } => {
                 let Some((uid, container, attempt)) = parse_container_id(id) else { return };
                 let end = process_end(exit);
-                (uid, Fact::Exited { container: container.to_owned(), attempt, end })
+                (uid, Event::Fact(Fact::Exited { container: container.to_owned(), attempt, end }))
             }
-            LauncherEvent::SandboxDied { id } => (id.as_str(), Fact::SandboxLost),
+            // It may have been replaced since, under the same id: who is concerned sees for itself.
+            LauncherEvent::SandboxDied { id } => (id.as_str(), Event::Look),
         };
         if let Some(mailbox) = self.workers.get(uid) {
-            let _ = mailbox.send(Event::Fact(fact)).await;
+            let _ = mailbox.send(event).await;
         }
     }
 

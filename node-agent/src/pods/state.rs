@@ -203,6 +203,11 @@ impl PodState {
                     }
                 }
             }
+            Fact::SignalFailed { container, attempt } => {
+                if let Some(stop) = self.run(&container, attempt).and_then(|running| running.stop.as_mut()) {
+                    stop.stage = StopStage::NotSent(now);
+                }
+            }
             Fact::PreStopDone { container, attempt } => {
                 if let Some(Stop { stage: stage @ StopStage::PreStop, .. }) =
                     self.run(&container, attempt).and_then(|running| running.stop.as_mut())
@@ -265,8 +270,8 @@ impl PodState {
             let end = ProcessEnd {
                 exit_code: EXIT_KILLED,
                 signal: Some(SIGKILL),
-                oom_killed: false,
                 message: Some(why.to_owned()),
+                ..ProcessEnd::default()
             };
             container.exited(end, now);
         }

@@ -13,6 +13,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodStatus;
 use proto::PodRef;
+use runtime::client::Client;
+use runtime::protocol::Listing;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -23,6 +25,7 @@ use crate::pods::decide::{begin, decide};
 use crate::pods::desired::Desired;
 use crate::pods::directory::{ContainerEntry, Entry};
 use crate::pods::host::Host;
+use crate::pods::launcher::LauncherError;
 use crate::pods::paths::PodPaths;
 use crate::pods::state::{Fact, PodState, Run};
 use crate::pods::status::derive_status;
@@ -38,6 +41,9 @@ mod says;
 const EVENTS_MAX: usize = 256;
 /// Without an event or a deadline, a pod is looked at again after so long: nothing is missed for ever.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
+/// The pause before a start that is under way is looked at again, and how often that is done.
+const STARTING_PAUSE: Duration = Duration::from_millis(10);
+const STARTING_LOOKS_MAX: u32 = 500;
 /// After so many passes in a row the worker first looks at its events.
 const PASSES_MAX: usize = 32;
 
@@ -48,8 +54,8 @@ pub(crate) enum Event {
     Assigned(Box<Assignment>),
     /// End without grace.
     Forgotten,
-    /// The launcher was connected to anew: things may have happened that nobody told.
-    LauncherConnected,
+    /// Look at what the launcher has: things may have happened that nobody told.
+    Look,
     /// Something became known.
     Fact(Fact),
     /// A probe was answered, or not; then the message says why.
@@ -108,6 +114,8 @@ impl Worker {
     /// Keeps the pod until nothing of it is left, and returns its uid; or until the agent ends.
     pub(crate) async fn run(mut self) -> String {
         self.state.accepted_at.get_or_insert(clock::now());
+        // What an earlier agent wrote down may be old: a worker that is to look does so before its first step.
+        self.take_waiting().await;
         loop {
             let wake_at = self.act().await;
             if self.state.gone {
@@ -121,9 +129,7 @@ impl Worker {
                 },
                 () = sleep(pause) => {}
             }
-            while let Ok(event) = self.inbox.try_recv() {
-                self.take(event).await;
-            }
+            self.take_waiting().await;
         }
         self.host.directory.remove(&self.pod.uid);
         self.pod.uid
@@ -150,11 +156,17 @@ impl Worker {
         Some(clock::now())
     }
 
+    async fn take_waiting(&mut self) {
+        while let Ok(event) = self.inbox.try_recv() {
+            self.take(event).await;
+        }
+    }
+
     async fn take(&mut self, event: Event) {
         match event {
             Event::Assigned(assignment) => self.assigned(*assignment),
             Event::Forgotten => self.desired.forgotten = true,
-            Event::LauncherConnected => self.reconcile().await,
+            Event::Look => self.reconcile().await,
             Event::Fact(fact) => self.learn(fact),
             Event::Probed(fact, message) => self.probed(fact, message),
         }
@@ -162,7 +174,7 @@ impl Worker {
 
     /// Asks for itself: a listing that was made for all workers could be older than this one's last step.
     async fn reconcile(&mut self) {
-        let listing = match self.host.launcher.ask(runtime::client::Client::list).await {
+        let listing = match self.settled_listing().await {
             Ok(listing) => listing,
             // It is lost again; when it is back, we are told again.
             Err(error) => return tracing::warn!(error = crate::chain(&error), "the launcher is not heard"),
@@ -170,6 +182,19 @@ impl Worker {
         for fact in reconcile::facts(&self.pod.uid, &self.desired, &self.state, &listing) {
             self.learn(fact);
         }
+    }
+
+    /// A start that an earlier agent asked for may still be under way: it is over within milliseconds, and until
+    /// then nobody knows whether it is a run.
+    async fn settled_listing(&self) -> Result<Listing, LauncherError> {
+        for _ in 0..STARTING_LOOKS_MAX {
+            let listing = self.host.launcher.ask(Client::list).await?;
+            if !reconcile::is_starting(&self.pod.uid, &listing) {
+                return Ok(listing);
+            }
+            sleep(STARTING_PAUSE).await;
+        }
+        self.host.launcher.ask(Client::list).await
     }
 
     /// Failures that count are said; those that are expected while a container comes up are nobody's business.
@@ -277,7 +302,8 @@ impl Worker {
     }
 
     fn save(&mut self) {
-        if self.saved.as_ref() == Some(&self.state) {
+        // What is gone leaves nothing behind, least of all a checkpoint.
+        if self.state.gone || self.saved.as_ref() == Some(&self.state) {
             return;
         }
         match checkpoint::save_state(&self.paths, &self.state) {

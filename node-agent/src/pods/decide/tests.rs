@@ -209,6 +209,19 @@ fn a_deleted_pod_drains_then_is_asked_then_killed_and_then_nothing_is_left() {
 }
 
 #[test]
+fn a_signal_that_could_not_be_sent_is_sent_again_shortly() {
+    let unsent = || Fact::SignalFailed { container: "app".into(), attempt: 0 };
+    let mut state = running(&plain());
+    let pod = deleted(plain(), 1);
+    settle(&pod, &mut state, at_ms(0));
+    state.learn(&pod, unsent(), at_ms(10));
+    assert_eq!(decide(&pod, &state, at_ms(10)), Plan { actions: vec![], wake_at: Some(at_ms(210)) });
+    assert_eq!(decide(&pod, &state, at_ms(210)).actions, [PodAction::Terminate("app".into())]);
+    state.learn(&pod, unsent(), at_ms(1000));
+    assert_eq!(decide(&pod, &state, at_ms(1200)).actions, [PodAction::Kill("app".into())]);
+}
+
+#[test]
 fn a_pre_stop_hook_comes_before_the_stop_signal() {
     let spec = json!({ "containers": [{ "name": "app",
         "lifecycle": { "preStop": { "exec": { "command": ["true"] } } } }] });

@@ -96,6 +96,8 @@ pub enum StopStage {
     Asked,
     /// SIGKILL was sent.
     Killed(Timestamp),
+    /// The last signal could not be sent.
+    NotSent(Timestamp),
 }
 
 /// How a run ended.
@@ -196,7 +198,10 @@ impl Container {
         let Run::Running(running) = &self.run else { return };
         let outside = end.signal == Some(SIGKILL) && !end.oom_killed && running.stop.is_none();
         let blame = if outside { Blame::Outside } else { Blame::Container };
-        self.backoff = self.backoff.after_exit(now.duration_since(running.started_at), blame);
+        let started_at = end.started_at.unwrap_or(running.started_at);
+        // What was seen by another clock is not to lie in the future of this one.
+        let finished_at = end.finished_at.unwrap_or(now).min(now);
+        self.backoff = self.backoff.after_exit(finished_at.duration_since(started_at), blame);
         self.run = Run::Exited(Exit {
             id: running.id.clone(),
             image_id: running.image_id.clone(),
@@ -204,8 +209,8 @@ impl Container {
             signal: end.signal,
             reason: end.reason().to_owned(),
             message: end.message,
-            started_at: Some(running.started_at),
-            finished_at: now,
+            started_at: Some(started_at),
+            finished_at,
         });
     }
 }

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use jiff::Timestamp;
+
 use crate::probes::Kind;
 
 /// How a process ended, as the runtime saw it.
@@ -15,6 +17,10 @@ pub struct ProcessEnd {
     pub oom_killed: bool,
     /// For the user, where there is more to say.
     pub message: Option<String>,
+    /// When its program was executed, if the runtime said so.
+    pub started_at: Option<Timestamp>,
+    /// When its end was seen, if the runtime said so.
+    pub finished_at: Option<Timestamp>,
 }
 
 /// Why a container could not be started.
@@ -99,6 +105,13 @@ pub enum Fact {
         attempt: u32,
         /// A failed hook ends the container.
         succeeded: bool,
+    },
+    /// A signal could not be sent; it will be sent again.
+    SignalFailed {
+        /// The container's name.
+        container: String,
+        /// Which run of it.
+        attempt: u32,
     },
     /// The preStop hook is over, well or not.
     PreStopDone {

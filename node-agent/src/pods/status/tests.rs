@@ -71,7 +71,7 @@ fn a_crash_loop_says_so_and_shows_the_last_exit() {
 fn running_out_of_memory_is_said_as_such() {
     let pod = desired(json!({ "restartPolicy": "Never", "containers": [{ "name": "app" }] }));
     let mut state = running(&pod);
-    let end = ProcessEnd { exit_code: 137, signal: Some(9), oom_killed: true, message: None };
+    let end = ProcessEnd { exit_code: 137, signal: Some(9), oom_killed: true, ..ProcessEnd::default() };
     state.learn(&pod, exited("app", 0, end), at_ms(1));
     let status = status(&pod, &state, 2);
     let exit = app(&status).state.as_ref().and_then(|state| state.terminated.as_ref()).expect("it ended");

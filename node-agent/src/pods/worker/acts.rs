@@ -145,19 +145,19 @@ impl Worker {
 
     /// The end itself comes as an event; one that ended already has sent it.
     async fn signal(&self, container: &str, signal: i32) -> Option<Fact> {
-        self.killing(container, signal);
         let id = self.state.running(container)?.id.clone();
         let sent = self.host.launcher.ask(move |client| client.signal(&id, signal)).await;
-        if let Err(error) = sent {
-            tracing::warn!(
-                pod = self.pod.name,
-                container,
-                signal,
-                error = crate::chain(&error),
-                "signal is not sent"
-            );
+        let Err(error) = sent else {
+            self.killing(container, signal);
+            return None;
+        };
+        if matches!(error.failure(), Some(Failure::NotRunning { .. } | Failure::NotFound { .. })) {
+            return None;
         }
-        None
+        let error = crate::chain(&error);
+        tracing::warn!(pod = self.pod.name, container, signal, error, "a signal is not sent");
+        let attempt = self.state.container(container).restarts;
+        Some(Fact::SignalFailed { container: container.to_owned(), attempt })
     }
 
     fn target(&self, container: &str) -> Option<Target> {

@@ -33,10 +33,17 @@ pub(super) fn facts(uid: &str, desired: &Desired, state: &PodState, listing: &Li
     facts
 }
 
-/// A run that the last agent did not live to write down.
+/// Whether a container of the pod is being started.
+pub(super) fn is_starting(uid: &str, listing: &Listing) -> bool {
+    let mut containers = listing.containers.iter().filter(|container| container.sandbox == uid);
+    containers.any(|container| matches!(container.state, ContainerState::Starting))
+}
+
+/// A run that the last agent did not live to write down. One that has not begun is none yet.
 fn unwritten(name: &str, attempt: u32, found: &Container) -> Vec<Fact> {
-    if matches!(found.state, ContainerState::Failed(_)) {
-        return Vec::new();
+    match found.state {
+        ContainerState::Starting | ContainerState::Failed(_) => return Vec::new(),
+        ContainerState::Running(_) | ContainerState::Exited(_) => {}
     }
     let started = Fact::Started {
         container: name.to_owned(),
@@ -65,6 +72,7 @@ fn lost() -> ProcessEnd {
         signal: None,
         oom_killed: false,
         message: Some("the container was lost while nobody watched it".to_owned()),
+        ..ProcessEnd::default()
     }
 }
 
@@ -75,6 +83,8 @@ pub(crate) fn process_end(exit: &Exit) -> ProcessEnd {
         signal: exit.signal,
         oom_killed: exit.oom_killed,
         message: exit.unobserved.then(|| "nobody saw how the container ended".to_owned()),
+        started_at: Some(exit.started_at),
+        finished_at: Some(exit.finished_at),
     }
 }
 

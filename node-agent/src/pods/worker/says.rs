@@ -62,6 +62,7 @@ impl Worker {
             | Fact::Probed { .. }
             | Fact::PostStartDone { .. }
             | Fact::PreStopDone { .. }
+            | Fact::SignalFailed { .. }
             | Fact::ImagesChanged
             | Fact::Reported => {}
         }

@@ -2,8 +2,11 @@
 
 use runtime::protocol::{Labels, Sandbox as ListedSandbox, Started};
 
+use serde_json::json;
+
 use super::*;
-use crate::pods::fixtures::{at_ms, plain, settle};
+use crate::pods::decide::PodAction;
+use crate::pods::fixtures::{at_ms, desired, plain, settle};
 
 const UID: &str = "uid-1";
 
@@ -53,6 +56,39 @@ fn an_exit_that_nobody_told_is_learned_with_its_code() {
     let (pod, mut state) = running();
     learned(&mut state, &pod, &listing(0, exit(3)));
     assert!(matches!(&state.container("app").run, Run::Exited(exit) if exit.exit_code == 3));
+}
+
+#[test]
+fn an_exit_that_was_seen_late_keeps_its_own_times() {
+    let (pod, mut state) = running();
+    learned(&mut state, &pod, &listing(0, exit(3)));
+    let Run::Exited(exit) = state.container("app").run else { panic!("it ended") };
+    assert_eq!((exit.started_at, exit.finished_at), (Some(at_ms(0)), at_ms(5)));
+}
+
+#[test]
+fn a_run_that_began_and_ended_unwritten_is_not_repeated() {
+    let pod = desired(json!({ "restartPolicy": "Never", "containers": [{ "name": "app" }] }));
+    let mut state = PodState { sandbox: Sandbox::Ready { ip: None }, ..PodState::default() };
+    learned(&mut state, &pod, &listing(0, exit(0)));
+    let (done, _) = settle(&pod, &mut state, at_ms(10));
+    assert!(!done.iter().any(|action| matches!(action, PodAction::Start { .. })), "{done:?}");
+}
+
+#[test]
+fn a_start_that_is_under_way_is_no_run_yet() {
+    let pod = plain();
+    let listing = listing(0, ContainerState::Starting);
+    assert!(is_starting(UID, &listing) && !is_starting("uid-2", &listing));
+    assert_eq!(facts(UID, &pod, &PodState::default(), &listing), []);
+}
+
+#[test]
+fn a_sandbox_that_was_replaced_outlives_the_word_of_the_old_ones_death() {
+    let (pod, mut state) = running();
+    state.learn(&pod, Fact::SandboxLost, at_ms(1));
+    settle(&pod, &mut state, at_ms(1));
+    assert_eq!(facts(UID, &pod, &state, &listing(1, alive())), []);
 }
 
 #[test]
