@@ -17,6 +17,9 @@ use crate::wait::waitable;
 
 /// How many questions may be under way at once.
 const CONNECTIONS_MAX: usize = 8;
+/// How many commands may be brought into containers at once. They have turns of their own: probes must not wait
+/// behind starts and removals, nor these behind probes.
+const EXECS_MAX: usize = 8;
 /// How long a launcher that was just started may take to answer.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 const START_PAUSE: Duration = Duration::from_millis(5);
@@ -32,7 +35,8 @@ struct Inner {
     socket: PathBuf,
     command: Vec<String>,
     idle: Mutex<Vec<Client>>,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
+    exec_turns: Arc<Semaphore>,
 }
 
 /// Why the launcher could not be asked, or said no.
@@ -79,8 +83,9 @@ impl LauncherError {
 
 impl Launcher {
     pub(crate) fn new(socket: PathBuf, command: Vec<String>) -> Self {
-        let turns = Semaphore::new(CONNECTIONS_MAX);
-        Self { inner: Arc::new(Inner { socket, command, idle: Mutex::default(), turns }) }
+        let turns = |max| Arc::new(Semaphore::new(max));
+        let (turns, exec_turns) = (turns(CONNECTIONS_MAX), turns(EXECS_MAX));
+        Self { inner: Arc::new(Inner { socket, command, idle: Mutex::default(), turns, exec_turns }) }
     }
 
     /// Asks one thing. A connection that broke is not used again; the question is not repeated, for nobody knows
@@ -89,9 +94,19 @@ impl Launcher {
         &self,
         question: impl FnOnce(&mut Client) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, LauncherError> {
-        let _turn = self.inner.turns.acquire().await.map_err(|_| LauncherError::Stopped)?;
+        self.ask_in_turn(&self.inner.turns, question).await
+    }
+
+    async fn ask_in_turn<T: Send + 'static>(
+        &self,
+        turns: &Arc<Semaphore>,
+        question: impl FnOnce(&mut Client) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, LauncherError> {
+        let turn = Arc::clone(turns).acquire_owned().await.map_err(|_| LauncherError::Stopped)?;
         let inner = Arc::clone(&self.inner);
         let asked = tokio::task::spawn_blocking(move || {
+            // Whoever asked may have stopped waiting; the question is under way until it is answered.
+            let _turn = turn;
             let mut client = match inner.take_idle() {
                 Some(client) => client,
                 None => Client::connect(&inner.socket)?,
@@ -113,7 +128,9 @@ impl Launcher {
         limit: Duration,
     ) -> Result<Exit, LauncherError> {
         let spec = ExecSpec { container: container.to_owned(), argv, ..ExecSpec::default() };
-        let execution = self.ask(move |client| client.exec(&spec, &ExecStdio::default())).await?;
+        let turns = &self.inner.exec_turns;
+        let execution =
+            self.ask_in_turn(turns, move |client| client.exec(&spec, &ExecStdio::default())).await?;
         let ended = waitable(execution.as_fd()).map_err(LauncherError::Wait)?;
         // Dropping the execution kills its process.
         timeout(limit, ended.readable())
@@ -190,3 +207,6 @@ impl Inner {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
