@@ -8,7 +8,7 @@
 //! One task does it all. The store shows a commit before it answers, so the next round always sees what the last one
 //! did, and no expectations need be kept. Nothing polls: without an event or a timer nobody is asked.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use jiff::Timestamp;
@@ -19,15 +19,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::controllers::Facts;
-use crate::controllers::node::{NodeHealth, Signal};
+use crate::controllers::node::Signal;
 use crate::fleet::health::{Health, Heard};
 use crate::snapshot::Snapshot;
 use crate::store::{Store, Watch};
 
 mod agenda;
+mod attention;
 mod wake;
 
 pub use agenda::{Agenda, Batch, Work};
+pub use attention::{Attention, PULSE_INTERVAL};
 pub use wake::{front_changed, nodes_changed, wakes};
 
 /// How long after a commit that the store did not take the next one is tried.
@@ -50,10 +52,12 @@ impl Manager {
         front: watch::Receiver<Value>,
         shutdown: CancellationToken,
     ) -> Self {
-        let shell = Shell { store, health: health.clone(), front, started: clock::now() };
+        let attention = Pulse(Arc::new(Mutex::new(Attention::new(clock::now()))));
+        let shell = Shell { store, health: health.clone(), front, attention: attention.clone() };
         let task = tokio::spawn(async move {
             tokio::select! {
                 () = shell.run() => {}
+                () = attention.beat() => {}
                 () = shutdown.cancelled() => {}
             }
         });
@@ -72,7 +76,27 @@ struct Shell {
     store: Store,
     health: Health,
     front: watch::Receiver<Value>,
-    started: Timestamp,
+    attention: Pulse,
+}
+
+/// Our attention, which is noted beside the work: a commit may take its time.
+#[derive(Debug, Clone)]
+struct Pulse(Arc<Mutex<Attention>>);
+
+impl Pulse {
+    async fn beat(&self) {
+        loop {
+            tokio::time::sleep(PULSE_INTERVAL).await;
+            self.note();
+        }
+    }
+
+    /// Notes the time, and says what our attention is now.
+    fn note(&self) -> Attention {
+        let mut attention = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        attention.note(clock::now());
+        *attention
+    }
 }
 
 impl Shell {
@@ -83,6 +107,7 @@ impl Shell {
             let mut agenda = Agenda::default();
             agenda.plan_full_pass(&snapshot, clock::now());
             let Ok(mut events) = self.store.watch(snapshot.revision()) else { continue };
+            // It returns as well when the clock cannot be trusted.
             if let Err(refusal) = self.work(&mut agenda, &mut events).await {
                 tracing::warn!(refusal = %refusal.message, "the controllers begin again with a full pass");
                 tokio::time::sleep(STORE_RETRY).await;
@@ -93,7 +118,12 @@ impl Shell {
     async fn work(&mut self, agenda: &mut Agenda, events: &mut Watch) -> Result<(), crate::registry::Status> {
         let mut comings = self.health.changes();
         let mut front = self.front.clone();
+        let since = self.attention.note().since();
         loop {
+            if self.attention.note().since() != since {
+                // Timers were set by a time that is no more.
+                return Ok(tracing::warn!("we were stopped, or the clock was set: nodes get time to call"));
+            }
             self.take_events(agenda, events)?;
             let snapshot = self.store.snapshot();
             let batch = agenda.decide(&snapshot, &self.facts(), &mut rand::rng());
@@ -141,10 +171,10 @@ impl Shell {
     fn facts(&self) -> Facts {
         let signal =
             |heard: Heard| if heard.connected { Signal::Heard(heard.at) } else { Signal::Lost(heard.at) };
-        let signals = self.health.nodes().into_iter().map(|(node, heard)| (node, signal(heard))).collect();
+        let signals = self.health.nodes().into_iter().map(|(node, heard)| (node, signal(heard)));
         Facts {
             now: clock::now(),
-            node_health: Arc::new(NodeHealth { listening_since: self.started, signals }),
+            node_health: Arc::new(self.attention.note().health(signals)),
             front: front_address(&self.front.borrow()),
         }
     }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::conditions::{self, Condition};
 use super::pods::PodRef;
-use super::{Facts, Plan, events, status_update};
+use super::{Facts, Plan, events};
 use crate::change::{Change, Severity};
 use crate::snapshot::{Key, Snapshot, Stored};
 
@@ -35,6 +35,8 @@ pub const MASS_LOSS_DELAY: Duration = Duration::from_secs(60);
 /// From so many nodes on, losing more than half of them is taken for a trouble of ours.
 const MASS_LOSS_NODES_MIN: usize = 3;
 
+/// Why a pod is not ready that says so no longer itself.
+const NODE_NOT_READY: &str = "NodeNotReady";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
@@ -74,13 +76,31 @@ impl NodeHealth {
     }
 
     fn verdict(&self, node: &str, now: Timestamp) -> Verdict {
-        let (since, patience, verdict): (_, _, fn(Duration) -> Verdict) = match self.signals.get(node) {
-            Some(Signal::Heard(at)) => (*at, LEASE_DURATION, Verdict::Alive),
-            Some(Signal::Lost(at)) => (*at, DISCONNECTED_GRACE, Verdict::Suspected),
-            None => (self.listening_since, RECONNECT_GRACE, Verdict::Suspected),
-        };
+        let (since, patience) = self.patience(node);
         let left = patience.saturating_sub(elapsed(since, now));
-        if left.is_zero() { Verdict::Unreachable(since) } else { verdict(left) }
+        match self.has_stream(node) {
+            _ if left.is_zero() => Verdict::Unreachable(since),
+            true => Verdict::Alive(left),
+            false => Verdict::Suspected(left),
+        }
+    }
+
+    /// Since when a node is silent, and for how long it may be.
+    fn patience(&self, node: &str) -> (Timestamp, Duration) {
+        match self.signals.get(node) {
+            Some(Signal::Heard(at)) => (*at, LEASE_DURATION),
+            // Streams that end just when we are back were given up while we were away.
+            Some(Signal::Lost(at)) if elapsed(self.listening_since, *at) >= LEASE_DURATION => {
+                (*at, DISCONNECTED_GRACE)
+            }
+            Some(Signal::Lost(_)) | None => (self.listening_since, RECONNECT_GRACE),
+        }
+    }
+
+    /// When a node that is unreachable became so.
+    fn gone_at(&self, node: &str, now: Timestamp) -> Option<Timestamp> {
+        let (since, patience) = self.patience(node);
+        (elapsed(since, now) >= patience).then(|| since.checked_add(patience).unwrap_or(now))
     }
 }
 
@@ -92,6 +112,9 @@ pub fn reconcile(snapshot: &Snapshot, key: &Key, facts: &Facts) -> Plan {
         Verdict::Alive(left) => {
             plan.requeue(left);
             plan_marks(stored, node, None, facts.now, &mut plan);
+            for pod in snapshot.pods_on(&key.name) {
+                plan_ready_again(pod, facts.now, &mut plan);
+            }
         }
         Verdict::Suspected(left) => {
             plan.requeue(left);
@@ -196,25 +219,23 @@ fn wanted_taints(stored: &Stored, node: &Node, gone_since: Option<Timestamp>) ->
 
 /// Gives the pods of a node that is gone to others, each when its patience is over.
 fn plan_evictions(snapshot: &Snapshot, node: &Stored, since: Timestamp, facts: &Facts, plan: &mut Plan) {
-    let delay = mass_loss(snapshot, facts).map(|(gone, all)| {
-        let message = format!(
-            "{gone} of {all} nodes are unreachable, which is more likely our network than theirs: \
-             their pods are left alone for {} s",
-            MASS_LOSS_DELAY.as_secs()
-        );
-        plan.push_because(
-            events::intent(node, Severity::Warning, "EvictionsSlowed", message.clone(), COMPONENT),
-            message,
-        );
-        MASS_LOSS_DELAY
-    });
-    // Where nobody could take them, pods are safest where they are: they may well run on.
-    let somebody_lives = unreachable(snapshot, facts) < snapshot.list(Kind::Node).count();
+    let gone = Gone::of(snapshot, facts);
+    if gone.nodes.len() == gone.all {
+        // Where nobody could take them, pods are safest where they are: they may well run on.
+        return plan.requeue(LEASE_DURATION);
+    }
+    let delay = gone.delay(facts.now);
+    if !delay.is_zero() {
+        plan_slowed(node, &gone, plan);
+    }
     for (stored, pod) in snapshot.pods_on(&node.key().name).filter(|(_, pod)| !is_terminal(pod)) {
-        plan_unready((stored, pod), facts.now, plan);
-        let may_go = somebody_lives && !is_terminating(pod);
-        let Some(patience) = patience(pod).filter(|_| may_go) else { continue };
-        let left = patience.max(delay.unwrap_or_default()).saturating_sub(elapsed(since, facts.now));
+        if delay.is_zero() {
+            plan_unready((stored, pod), facts.now, plan);
+        } else {
+            plan.requeue(delay);
+        }
+        let Some(patience) = patience(pod).filter(|_| !is_terminating(pod)) else { continue };
+        let left = patience.saturating_sub(elapsed(since, facts.now)).max(delay);
         if left.is_zero() {
             let reason = format!("{}: its node {} is unreachable", stored.key(), node.key().name);
             plan.push_because(Change::delete(stored.key().clone(), stored.uid().clone()), reason);
@@ -225,6 +246,18 @@ fn plan_evictions(snapshot: &Snapshot, node: &Stored, since: Timestamp, facts: &
             plan.requeue(left);
         }
     }
+}
+
+fn plan_slowed(node: &Stored, gone: &Gone, plan: &mut Plan) {
+    let message = format!(
+        "{} of {} nodes are unreachable, which is more likely our network than theirs: \
+         their pods are left alone for {} s",
+        gone.nodes.len(),
+        gone.all,
+        MASS_LOSS_DELAY.as_secs()
+    );
+    let event = events::intent(node, Severity::Warning, "EvictionsSlowed", message.clone(), COMPONENT);
+    plan.push_because(event, message);
 }
 
 /// How long a pod stays on a node that is gone: not at all unless it says so; `None` for ever.
@@ -243,27 +276,53 @@ fn patience(pod: &Pod) -> Option<Duration> {
 
 /// Nobody answers for a pod whose node is gone, whatever it said last.
 fn plan_unready((stored, pod): PodRef<'_>, now: Timestamp, plan: &mut Plan) {
-    if !is_ready(pod) {
-        return;
+    if is_ready(pod) {
+        let message = "the pod's node is unreachable";
+        let condition =
+            Condition { condition_type: "Ready", status: "False", reason: NODE_NOT_READY, message };
+        plan.push(with_condition(stored, condition, now));
     }
-    let mut status = stored.object().at(&["status"]).cloned().unwrap_or_else(|| json!({}));
-    let mut conditions: Vec<Value> = status["conditions"].as_array().cloned().unwrap_or_default();
-    let message = "the pod's node is unreachable";
-    let condition = Condition { condition_type: "Ready", status: "False", reason: "NodeNotReady", message };
+}
+
+/// Takes back what was said of a pod for its node's sake. Had the node said anything since, its word would stand there.
+fn plan_ready_again((stored, pod): PodRef<'_>, now: Timestamp, plan: &mut Plan) {
+    let ready = conditions::find(stored.object().list_at(&["status", "conditions"]), "Ready");
+    if !is_terminal(pod) && ready.is_some_and(|ready| ready["reason"] == NODE_NOT_READY) {
+        let message = "the pod's node is back";
+        let condition = Condition { condition_type: "Ready", status: "True", reason: "NodeReady", message };
+        plan.push(with_condition(stored, condition, now));
+    }
+}
+
+/// The pod with one condition set. It keeps its version: a fresher word of its node is not to be written over.
+fn with_condition(stored: &Stored, condition: Condition<'_>, now: Timestamp) -> Change {
+    let mut updated = stored.object().clone();
+    let mut conditions = updated.list_at(&["status", "conditions"]).to_vec();
     conditions::set(&mut conditions, condition, now);
-    status["conditions"] = conditions.into();
-    plan.push(status_update(stored, status));
+    updated.set(&["status", "conditions"], conditions);
+    Change::UpdateStatus(updated)
 }
 
-/// How many of how many nodes are gone, if it is more than half of enough of them.
-fn mass_loss(snapshot: &Snapshot, facts: &Facts) -> Option<(usize, usize)> {
-    let (gone, all) = (unreachable(snapshot, facts), snapshot.list(Kind::Node).count());
-    (all >= MASS_LOSS_NODES_MIN && gone * 2 > all).then_some((gone, all))
+/// Which nodes are unreachable, of how many.
+struct Gone {
+    /// When each became so, the first one first.
+    nodes: Vec<Timestamp>,
+    all: usize,
 }
 
-fn unreachable(snapshot: &Snapshot, facts: &Facts) -> usize {
-    let is_gone = |name: &str| matches!(facts.node_health.verdict(name, facts.now), Verdict::Unreachable(_));
-    snapshot.list(Kind::Node).filter(|node| is_gone(&node.key().name)).count()
+impl Gone {
+    fn of(snapshot: &Snapshot, facts: &Facts) -> Self {
+        let gone_at = |node: &Stored| facts.node_health.gone_at(&node.key().name, facts.now);
+        let mut nodes: Vec<Timestamp> = snapshot.list(Kind::Node).filter_map(|node| gone_at(node)).collect();
+        nodes.sort_unstable();
+        Self { nodes, all: snapshot.list(Kind::Node).count() }
+    }
+
+    /// How long their pods are still to be left alone: counted from when more than half of enough nodes were gone.
+    fn delay(&self, now: Timestamp) -> Duration {
+        let onset = self.nodes.get(self.all / 2).filter(|_| self.all >= MASS_LOSS_NODES_MIN);
+        onset.map_or(Duration::ZERO, |onset| MASS_LOSS_DELAY.saturating_sub(elapsed(*onset, now)))
+    }
 }
 
 fn taints(node: &Node) -> impl Iterator<Item = &Taint> {

@@ -110,6 +110,7 @@ fn when_most_nodes_vanish_at_once_their_pods_are_left_alone_for_a_while_and_user
     lose(&mut world, "n2");
     world.pass(30);
     assert_eq!(leaving(&world), 0);
+    assert!(world.all::<Pod>().iter().all(is_ready));
     assert!(world.events("EvictionsSlowed")[0].starts_with("2 of 3 nodes are unreachable"));
     world.pass(40);
     assert_eq!(leaving(&world), 2);
@@ -182,5 +183,74 @@ fn where_nobody_is_left_to_take_them_pods_stay_where_they_are() {
     lose(&mut world, "n1");
     world.pass(600);
     assert_eq!(leaving(&world), 0);
+    assert!(world.all::<Pod>().iter().all(is_ready), "nobody else could serve");
+    assert!(is_unreachable(&world.find("n1").expect("it")));
+}
+
+/// A cluster whose only pod stays on its node for ten minutes whatever becomes of the node.
+fn patient_shop(nodes: &[&str]) -> (World, String) {
+    let mut world = World::new(nodes);
+    let mut patient = deployment("shop", 1);
+    let toleration = json!([{"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 600}]);
+    patient.set(&["spec", "template", "spec", "tolerations"], toleration);
+    world.create(patient);
+    world.run();
+    let node = node_name(&world.all::<Pod>()[0]).to_owned();
+    (world, node)
+}
+
+#[test]
+fn a_node_that_is_heard_again_on_its_old_stream_has_its_pods_ready_again() {
+    let (mut world, node) = patient_shop(&["n1", "n2"]);
+    world.health.signals.insert(node.clone(), Signal::Heard(world.now));
+    wake(&mut world);
+    world.pass(5);
+    assert!(!is_ready(&world.all::<Pod>()[0]));
+    world.health.signals.insert(node, Signal::Heard(Timestamp::MAX));
+    world.pass(1);
+    assert!(is_ready(&world.all::<Pod>()[0]));
+}
+
+#[test]
+fn what_a_node_says_of_its_pod_is_not_written_over() {
+    let (mut world, node) = patient_shop(&["n1", "n2"]);
+    lose(&mut world, &node);
+    world.pass(1);
+    let stale = world.snapshot();
+    let key = stale.list(Kind::Pod).next().expect("the pod").key().clone();
+    world.set_ready(&key, false);
+    let mut plan = crate::controllers::Plan::default();
+    super::plan_ready_again(stale.all::<Pod>().next().expect("the pod"), world.now, &mut plan);
+    let change = plan.changes.pop().expect("the pod's readiness is taken back");
+    assert_eq!(world.try_apply(change).expect_err("it is stale").reason, crate::registry::Reason::Conflict);
+    hear(&mut world, &node);
+    assert!(!is_ready(&world.all::<Pod>()[0]), "the node has said that it is not");
+}
+
+#[test]
+fn the_delay_counts_from_when_most_nodes_were_gone_not_from_when_one_was_last_heard() {
+    let mut world = shop(&["n1", "n2", "n3", "n4"], 4);
+    lose(&mut world, "n1");
+    lose(&mut world, "n2");
+    // The first two are gone for long before the third is.
+    world.pass(300);
+    let before = leaving(&world);
+    world.create(deployment("late", 4));
+    world.settle();
+    lose(&mut world, "n3");
+    world.pass(50);
+    assert_eq!(leaving(&world), before, "none goes at once");
+    world.pass(20);
+    assert!(leaving(&world) > before);
+}
+
+#[test]
+fn streams_that_end_when_we_are_just_back_are_given_time_to_call() {
+    let mut world = shop(&["n1", "n2"], 2);
+    world.health.listening_since = world.now;
+    lose(&mut world, "n1");
+    world.pass(9);
+    assert!(!is_unreachable(&world.find("n1").expect("it")));
+    world.pass(2);
     assert!(is_unreachable(&world.find("n1").expect("it")));
 }
