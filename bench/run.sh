@@ -1,24 +1,29 @@
 #!/usr/bin/env bash
-# Measures the figures on this machine and prints each beside its target (docs and README have them by name).
-# Usage: run.sh FOLDER-OF-BINARIES [proxies|cluster|size]...   Without names: everything.
-# Needs root. Uses a cluster of its own, "bench", and leaves nothing behind.
+# Measures the figures on this machine: one table, each figure beside its target, for the README's Figures.
+# Usage: run.sh FOLDER-OF-BINARIES [size|cluster|proxies]...   Without names: everything, in less than 4 minutes.
+# Needs root. Uses a cluster of its own, "bench", and leaves nothing behind. What goes wrong is on standard error.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 if [ $# = 0 ]; then
-    echo "usage: $0 FOLDER-OF-BINARIES [proxies|cluster|size]..." >&2
+    echo "usage: $0 FOLDER-OF-BINARIES [size|cluster|proxies]..." >&2
     exit 2
 fi
 bin=$(cd "$1" && pwd)
 shift
 [ $# -gt 0 ] || set -- size cluster proxies
 if [ "$(id -u)" != 0 ]; then
-    echo "containers need root: going on with sudo"
+    echo "containers need root: going on with sudo" >&2
     exec sudo "$0" "$bin" "$@"
 fi
+export PATH=$bin:$PATH
 
-printf '%s, %s CPUs, Linux %s\n\n' "$(date -u +%FT%TZ)" "$(nproc)" "$(uname -r)"
-printf '%-58s %-24s %s\n' FIGURE MEASURED TARGET
+trap 'exit 130' INT
+printf '%s, %s CPUs, Linux %s:\n\n' "$(date -u +%F)" "$(nproc)" "$(uname -r)"
+printf '| figure | measured | target | note |\n|---|---|---|---|\n'
+status=0
 for part in "$@"; do
-    "$here/$part.sh" "$bin"
+    # The other figures are none the worse.
+    "$here/$part.sh" "$bin" || { echo "failed: $part" >&2; status=1; }
 done
+exit "$status"

@@ -5,5 +5,6 @@ set -euo pipefail
 source "$(dirname "$0")/figure.sh"
 
 binary=$1/minikube-ish
-figure "binary" "$(awk -v bytes="$(stat -c %s "$binary")" 'BEGIN {printf "%.1f MiB", bytes / 1048576}')" "small"
-figure "  shared libraries" "$(ldd "$binary" | awk '$2 == "=>" {print $1}' | sed 's/\.so.*//' | paste -sd' ')" "the C library's"
+size=$(awk -v bytes="$(stat -c %s "$binary")" 'BEGIN {printf "%.1f MiB", bytes / 1048576}')
+libraries=$(ldd "$binary" | awk '$2 == "=>" {print $1}' | sed 's/\.so.*//' | paste -sd' ')
+figure "the one binary" "$size" "" "shared libraries: ${libraries:-none}"
