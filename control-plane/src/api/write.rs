@@ -118,12 +118,14 @@ pub(super) async fn delete_collection(mut call: Call, at: Place) -> Result<Respo
     call.query.check_fields(at.kind)?;
     let options = read_delete_options(&mut call)?;
     let snapshot = call.api.store.snapshot();
-    let keys: Vec<Key> =
-        read::select(&snapshot, &at, &call.query).map(|stored| stored.key().clone()).collect();
-    for key in keys {
-        match submit(&call, options.change(key)).await {
-            Err(status) if status.reason != Reason::NotFound => return Err(status),
-            _ => {}
+    let selected: Vec<Arc<Stored>> = read::select(&snapshot, &at, &call.query).cloned().collect();
+    for stored in selected {
+        match submit(&call, options.change_of(&stored)).await {
+            Err(status) if status.reason == Reason::NotFound => {}
+            // Another one of the same name by now, which nobody selected.
+            Err(status) if status.reason == Reason::Conflict && !options.is_conditional() => {}
+            Err(status) => return Err(status),
+            Ok(_) => {}
         }
     }
     Ok(Answer::json(
@@ -267,6 +269,19 @@ struct DeleteOptions {
 }
 
 impl DeleteOptions {
+    fn is_conditional(&self) -> bool {
+        self.preconditions != Preconditions::default()
+    }
+
+    /// The deletion of the very object that was selected, unless the caller names another.
+    fn change_of(&self, stored: &Stored) -> Change {
+        let mut change = self.change(stored.key().clone());
+        if let Change::Delete { preconditions, .. } = &mut change {
+            preconditions.uid.get_or_insert_with(|| Arc::clone(stored.uid()));
+        }
+        change
+    }
+
     fn change(&self, key: Key) -> Change {
         Change::Delete {
             key,

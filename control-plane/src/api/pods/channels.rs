@@ -2,13 +2,16 @@
 //!
 //! Reference: Kubernetes' `v4.channel.k8s.io` and `v5.channel.k8s.io`; the fifth can close stdin.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use futures::stream::{SplitSink, SplitStream};
-use futures::{SinkExt, StreamExt};
+use futures::stream::SplitStream;
+use futures::{Sink, SinkExt, StreamExt};
 use proto::SessionFrame;
 use proto::session_frame::Frame;
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -30,20 +33,34 @@ const RESIZE: u8 = 4;
 /// In the fifth protocol: the stream named by the next byte has ended.
 const CLOSE: u8 = 255;
 
+/// After so much silence a client is asked whether it is there: one that left while the pod takes no more of what it
+/// said would not be noticed otherwise.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Carries a session until the command ends or the client leaves.
 pub(super) async fn carry(socket: Socket, protocol: &'static str, session: Session) {
     let (to_client, from_client) = socket.split();
     let Session { to_node, from_node } = session;
     tokio::select! {
-        () = to_user(to_client, from_node) => {}
+        () = to_user(to_client, from_node, PING_INTERVAL) => {}
         () = from_user(from_client, to_node, protocol == V5) => {}
     }
 }
 
 /// What the pod says, until its last word.
-async fn to_user(mut client: SplitSink<Socket, Message>, mut from_node: mpsc::Receiver<SessionFrame>) {
+async fn to_user(
+    mut client: impl Sink<Message> + Unpin,
+    mut from_node: mpsc::Receiver<SessionFrame>,
+    ping_interval: Duration,
+) {
     let last = loop {
-        let Some(frame) = from_node.recv().await else {
+        let Ok(said) = timeout(ping_interval, from_node.recv()).await else {
+            if client.send(Message::Ping(Bytes::new())).await.is_err() {
+                return;
+            }
+            continue;
+        };
+        let Some(frame) = said else {
             break Status::internal("the node ended the session early").to_json();
         };
         let sent = match frame.frame {
@@ -108,6 +125,14 @@ fn message(channel: u8, bytes: &[u8]) -> Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_left_is_noticed_although_the_pod_says_nothing() {
+        let gone = futures::sink::unfold((), |(), _| async { Err::<(), _>("broken pipe") });
+        let (_pod, from_node) = mpsc::channel(1);
+        let carried = to_user(Box::pin(gone), from_node, Duration::from_millis(1));
+        timeout(Duration::from_secs(10), carried).await.expect("it is noticed");
+    }
 
     #[test]
     fn messages_go_to_the_stream_that_their_first_byte_names() {

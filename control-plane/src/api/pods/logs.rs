@@ -1,5 +1,7 @@
 //! Logs: text, as the container wrote it, for as long as the caller follows.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
@@ -32,13 +34,19 @@ fn at_least_zero(name: &str, value: Option<i64>) -> Result<Option<i64>, Status> 
     }
 }
 
+/// How long the first word of a log that is followed is waited for: it may have nothing to say for a long time.
+const FIRST_WORD_TIMEOUT: Duration = Duration::from_millis(200);
+
 /// Opens the log and answers with it. The first frame is awaited, so that what the node refuses is refused as such.
 pub(super) async fn follow(call: &Call, request: SessionRequest) -> Result<Response<Body>, Status> {
     let is_following = matches!(&request.open.kind, Some(proto::open_session::Kind::Log(log)) if log.follow);
     let mut session = call.api.sessions.open(request).await?;
-    // A log that is followed may have nothing to say for a long time; its answer must not wait for it.
-    let first = if is_following { None } else { next(&mut session).await? };
-    let begins_empty = first.is_none() && !is_following;
+    let first = match is_following {
+        false => Some(next(&mut session).await?),
+        true => tokio::time::timeout(FIRST_WORD_TIMEOUT, next(&mut session)).await.ok().transpose()?,
+    };
+    let begins_empty = matches!(first, Some(None));
+    let first = first.flatten();
     let lines =
         futures::stream::unfold((first, session, begins_empty), |(first, mut session, ended)| async move {
             if let Some(first) = first {
