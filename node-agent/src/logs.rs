@@ -14,6 +14,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 /// How many older files are looked for.
 const ROTATED_MAX: u32 = 16;
+/// How often the files are looked through again because they were rotated meanwhile.
+const SCANS_MAX: u32 = 8;
 /// The longest line that is kept whole; the runtime cuts lines long before.
 const LINE_MAX_BYTES: usize = 1024 * 1024;
 
@@ -92,12 +94,15 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Open files with their inodes.
+type Files = VecDeque<(u64, BufReader<File>)>;
+
 /// Reads one container's log, file after file.
 #[derive(Debug)]
 pub struct Reader {
     path: PathBuf,
     /// Files that are still to be read to their end, the oldest first; the last is the current one.
-    files: VecDeque<(u64, BufReader<File>)>,
+    files: Files,
     pending: Vec<u8>,
 }
 
@@ -107,12 +112,8 @@ impl Reader {
     /// # Errors
     /// When a file is there and cannot be opened.
     pub async fn open(path: &Path) -> io::Result<Self> {
-        let mut reader = Self { path: path.to_owned(), files: VecDeque::new(), pending: Vec::new() };
-        let mut paths: Vec<PathBuf> = (1..=ROTATED_MAX).rev().map(|number| rotated(path, number)).collect();
-        paths.push(path.to_owned());
-        for path in paths {
-            reader.add(&path).await?;
-        }
+        let mut reader = Self { path: path.to_owned(), files: Files::new(), pending: Vec::new() };
+        reader.add_newer().await?;
         Ok(reader)
     }
 
@@ -122,52 +123,104 @@ impl Reader {
     /// When a file cannot be read.
     pub async fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
-            let Some((_, file)) = self.files.front_mut() else {
-                // The file had not been made yet, or has just been renamed.
-                if !self.add(&self.path.clone()).await? {
-                    return Ok(None);
-                }
-                continue;
-            };
-            file.read_until(b'\n', &mut self.pending).await?;
-            if self.pending.ends_with(b"\n") || self.pending.len() > LINE_MAX_BYTES {
-                return Ok(Some(std::mem::take(&mut self.pending)));
+            if self.files.is_empty() && !self.add_newer().await? {
+                return Ok(None);
+            }
+            if let Some(line) = self.read_line().await? {
+                return Ok(Some(line));
             }
             if self.files.len() == 1 && !self.was_rotated().await? {
                 return Ok(None);
             }
+            // Only now is it certain that nobody writes to this file any more: what was written between the look
+            // at its end and the rotation is still to be read.
+            if let Some(line) = self.read_line().await? {
+                return Ok(Some(line));
+            }
             self.files.pop_front();
+            // A line that broke off here does not go on in the next file.
+            if !self.pending.is_empty() {
+                return Ok(Some(std::mem::take(&mut self.pending)));
+            }
         }
     }
 
-    /// Whether there is a newer file than the one that is read; it is then opened.
+    /// The next line of the oldest file, if all of it is there.
+    async fn read_line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let Some((_, file)) = self.files.front_mut() else { return Ok(None) };
+        file.read_until(b'\n', &mut self.pending).await?;
+        let whole = self.pending.ends_with(b"\n") || self.pending.len() > LINE_MAX_BYTES;
+        Ok(whole.then(|| std::mem::take(&mut self.pending)))
+    }
+
+    /// Whether there is a newer file than the one that is read; all that are newer are then opened.
     async fn was_rotated(&mut self) -> io::Result<bool> {
         let reading = self.files.back().map(|(inode, _)| *inode);
-        match tokio::fs::metadata(&self.path).await {
-            Ok(metadata) if Some(metadata.ino()) != reading => self.add(&self.path.clone()).await,
-            Ok(_) => Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+        match inode(&self.path).await? {
+            Some(current) if Some(current) != reading => self.add_newer().await,
+            Some(_) | None => Ok(false),
         }
     }
 
-    async fn add(&mut self, path: &Path) -> io::Result<bool> {
-        match File::open(path).await {
-            Ok(file) => {
-                let inode = file.metadata().await?.ino();
-                if self.files.iter().any(|(known, _)| *known == inode) {
-                    return Ok(false);
-                }
-                self.files.push_back((inode, BufReader::new(file)));
-                Ok(true)
+    /// Opens what is newer than the newest file that is open; false if there is nothing, for now.
+    async fn add_newer(&mut self) -> io::Result<bool> {
+        let reading = self.files.back().map(|(inode, _)| *inode);
+        for _ in 0..SCANS_MAX {
+            let (current, mut newer) = scan(&self.path, reading).await?;
+            // Files that moved meanwhile may have been met in the wrong order.
+            let moved = inode(&self.path).await? != current;
+            if moved || (current.is_none() && reading.is_some()) {
+                continue;
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+            let found = !newer.is_empty();
+            self.files.append(&mut newer);
+            return Ok(found);
         }
+        Ok(false)
     }
 }
 
+/// The current file's inode, and all files that are newer than `reading`, the oldest first.
+async fn scan(path: &Path, reading: Option<u64>) -> io::Result<(Option<u64>, Files)> {
+    let (mut current, mut newer) = (None, Files::new());
+    for number in 0..=ROTATED_MAX {
+        let Some((inode, file)) = open(&rotated(path, number)).await? else { continue };
+        if number == 0 {
+            current = Some(inode);
+        }
+        if Some(inode) == reading {
+            break;
+        }
+        newer.push_front((inode, file));
+    }
+    Ok((current, newer))
+}
+
+async fn inode(path: &Path) -> io::Result<Option<u64>> {
+    match tokio::fs::metadata(path).await {
+        Ok(metadata) => Ok(Some(metadata.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// `None` if there is no such file.
+async fn open(path: &Path) -> io::Result<Option<(u64, BufReader<File>)>> {
+    match File::open(path).await {
+        Ok(file) => {
+            let inode = file.metadata().await?.ino();
+            Ok(Some((inode, BufReader::new(file))))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The file of this number; 0 is the current one.
 fn rotated(path: &Path, number: u32) -> PathBuf {
+    if number == 0 {
+        return path.to_owned();
+    }
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}"));
     PathBuf::from(name)

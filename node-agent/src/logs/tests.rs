@@ -66,6 +66,75 @@ async fn rotated_files_are_read_first_and_rotation_loses_no_line() {
     assert_eq!(read_all(&mut reader).await, ["three\n", "four\n"]);
 }
 
+/// As the runtime does it: the older ones move on, then the current one, then there is a new one.
+fn rotate(path: &Path, kept: u32, text: &str) {
+    for number in (0..kept).rev() {
+        let _ = std::fs::rename(rotated(path, number), rotated(path, number + 1));
+    }
+    std::fs::write(path, text).expect("a file");
+}
+
+#[tokio::test]
+async fn no_file_is_skipped_when_the_log_was_rotated_twice_between_two_reads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("0.log");
+    std::fs::write(&path, "one\n").expect("a file");
+    let mut reader = Reader::open(&path).await.expect("readable");
+    assert_eq!(read_all(&mut reader).await, ["one\n"]);
+    rotate(&path, 3, "two\n");
+    rotate(&path, 3, "three\n");
+    assert_eq!(read_all(&mut reader).await, ["two\n", "three\n"]);
+}
+
+#[tokio::test]
+async fn a_line_that_broke_off_is_not_joined_to_the_next_files_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("0.log");
+    std::fs::write(&path, "ha").expect("a file");
+    let mut reader = Reader::open(&path).await.expect("readable");
+    assert_eq!(read_all(&mut reader).await, Vec::<String>::new());
+    rotate(&path, 3, "next\n");
+    assert_eq!(read_all(&mut reader).await, ["ha", "next\n"]);
+}
+
+#[tokio::test]
+async fn a_reader_beside_a_writer_that_rotates_all_the_time_misses_no_line() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    const LINES: u32 = 3000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("0.log");
+    std::fs::write(&path, "").expect("a file");
+    let read = Arc::new(AtomicU32::new(0));
+    let (seen, target) = (Arc::clone(&read), path.clone());
+    let writer = std::thread::spawn(move || {
+        for number in 0..LINES {
+            // So that nothing is removed that was not read yet.
+            while number - seen.load(Ordering::Relaxed) > 20 {
+                std::thread::yield_now();
+            }
+            if number % 5 == 0 {
+                rotate(&target, 8, "");
+            }
+            let mut file = std::fs::OpenOptions::new().append(true).open(&target).expect("a file");
+            writeln!(file, "{number}").expect("writable");
+        }
+    });
+    let mut reader = Reader::open(&path).await.expect("readable");
+    for number in 0..LINES {
+        let line = loop {
+            match reader.next_line().await.expect("readable") {
+                Some(line) => break line,
+                None => tokio::task::yield_now().await,
+            }
+        };
+        assert_eq!(line, format!("{number}\n").into_bytes());
+        read.store(number + 1, Ordering::Relaxed);
+    }
+    writer.join().expect("it wrote everything");
+}
+
 #[tokio::test]
 async fn a_line_that_is_still_being_written_is_waited_for() {
     let folder = tempfile::tempdir().expect("a folder");
