@@ -34,6 +34,8 @@ const GATEWAY_MAC: Mac = [0xee, 0xee, 0xee, 0xee, 0xee, 0xee];
 /// Interfaces of pods that have gone live on for a moment, and keep their name; so many are passed over.
 const LINGERING_MAX: usize = 16;
 const POD_INTERFACE: &str = "eth0";
+/// More is refused by the kernel; `lo`, which a node of one machine may have its address on, carries one byte more.
+const VETH_MTU_MAX: u32 = 65_535;
 
 /// What a pod has of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +134,8 @@ impl PodNetwork {
         let index = index_of(&mut self.socket, &name).map_err(kernel("find", &name))?;
         // A pod that reaches itself through its service must not be told of a shorter way.
         set_sysctl(&format!("ipv4/conf/{name}/send_redirects"), "0")?;
+        // Strict (RFC 3704): from here only what bears the pod's own address is taken, so that none can forge another's.
+        set_sysctl(&format!("ipv4/conf/{name}/rp_filter"), "1")?;
         without_ipv6(&name)?;
         let mut requests = Requests::new();
         requests.set_up(index);
@@ -264,7 +268,7 @@ fn find_mtu(socket: &mut Socket, config: &NetConfig) -> Result<Option<u32>, NetE
     }
     let index = link::link_with_address(socket, config.node_ip).map_err(kernel("find", config.node_ip))?;
     let links = link::links(socket).map_err(kernel("list", "links"))?;
-    Ok(links.into_iter().find(|link| Some(link.index) == index).map(|link| link.mtu))
+    Ok(links.into_iter().find(|link| Some(link.index) == index).map(|link| link.mtu.min(VETH_MTU_MAX)))
 }
 
 /// The node's end of the pair: named by the address, so that the next agent finds it.
@@ -290,3 +294,6 @@ pub(super) fn kernel(
 ) -> impl FnOnce(NetlinkError) -> NetError {
     move |source| NetError::Kernel { action, object: object.to_string(), source }
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,6 +83,22 @@ fn pods_reach_each_other_on_a_node_and_across_nodes() {
 }
 
 #[test]
+fn what_bears_another_pods_address_is_dropped() {
+    let Some(mut world) = World::new("forge") else { return };
+    let (forger, victim, target) = (world.pod(0), world.pod(0), world.pod(0));
+    let socket = target.run(|| UdpSocket::bind(("0.0.0.0", 9000))).expect("can listen");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+    let (forged, to) = (victim.ip, (target.ip, 9000));
+    forger.run(|| world::ip(&format!("addr add {forged}/32 dev eth0")));
+    for source in [forged, forger.ip] {
+        let from = forger.run(|| UdpSocket::bind((source, 0))).expect("it has the address");
+        from.send_to(b"x", to).expect("sent");
+    }
+    let (_, seen) = socket.recv_from(&mut [0; 8]).expect("what is honest arrives");
+    assert_eq!(seen.ip(), forger.ip, "the forged one was sent first");
+}
+
+#[test]
 fn an_address_that_no_pod_has_is_refused_at_once() {
     let Some(mut world) = World::new("nobody") else { return };
     let pod = world.pod(0);
