@@ -17,6 +17,9 @@ pub(crate) mod dial;
 const EARLY_PAUSE: SignedDuration = SignedDuration::from_millis(1);
 const EARLY_DOUBLINGS_MAX: u32 = 14;
 
+/// The one scheme that is spoken.
+pub(crate) const HTTP: &str = "HTTP";
+
 /// What a probe asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
@@ -83,9 +86,20 @@ pub enum Effect {
 }
 
 impl Kind {
-    /// The container's probe of this kind.
+    /// The container's probe of this kind. One that cannot be sent is as good as none: failing it every time would
+    /// restart a healthy container for ever.
     #[must_use]
     pub fn of(self, container: &Container) -> Option<&Probe> {
+        self.said(container).filter(|probe| can_be_sent(probe))
+    }
+
+    /// Whether the container asks for a probe of this kind that cannot be sent.
+    #[must_use]
+    pub fn is_skipped(self, container: &Container) -> bool {
+        self.said(container).is_some_and(|probe| !can_be_sent(probe))
+    }
+
+    fn said(self, container: &Container) -> Option<&Probe> {
         match self {
             Self::Startup => container.startup_probe.as_ref(),
             Self::Readiness => container.readiness_probe.as_ref(),
@@ -101,6 +115,13 @@ impl Kind {
             Self::Readiness => "Readiness",
             Self::Liveness => "Liveness",
         }
+    }
+}
+
+fn can_be_sent(probe: &Probe) -> bool {
+    match &probe.http_get {
+        Some(action) => action.scheme.as_deref().is_none_or(|scheme| scheme == HTTP),
+        None => probe.tcp_socket.is_some() || probe.exec.is_some(),
     }
 }
 

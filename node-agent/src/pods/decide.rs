@@ -432,7 +432,8 @@ impl Pass<'_> {
     fn probe(&mut self, spec: &ContainerSpec, running: &Running) {
         for kind in KINDS {
             let Some(probe) = kind.of(spec) else { continue };
-            let started = spec.startup_probe.is_none() || running.verdict(Kind::Startup) == Verdict::Passed;
+            let started =
+                Kind::Startup.of(spec).is_none() || running.verdict(Kind::Startup) == Verdict::Passed;
             if started == (kind == Kind::Startup) {
                 continue;
             }

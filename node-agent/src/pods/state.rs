@@ -144,7 +144,7 @@ impl PodState {
         let (Some(running), Some(spec)) = (self.running(name), desired.container(name)) else { return false };
         running.stop.is_none()
             && running.started(spec)
-            && (spec.readiness_probe.is_none() || running.verdict(Kind::Readiness) == Verdict::Passed)
+            && (Kind::Readiness.of(spec).is_none() || running.verdict(Kind::Readiness) == Verdict::Passed)
     }
 
     /// Whether every container that should run may get requests.

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::pods::launcher::{Launcher, LauncherError};
+use crate::probes::HTTP;
 
 /// How much of a command line is shown.
 const SHOWN_MAX: usize = 80;
@@ -83,8 +84,8 @@ pub(crate) async fn dial(
 
 /// A GET; anything from 200 to 399 is a success.
 pub(crate) async fn http_get(target: &Target, action: &HTTPGetAction) -> Result<(), DialError> {
-    let scheme = action.scheme.as_deref().unwrap_or("HTTP");
-    if scheme != "HTTP" {
+    let scheme = action.scheme.as_deref().unwrap_or(HTTP);
+    if scheme != HTTP {
         return Err(DialError::Scheme { scheme: scheme.to_owned() });
     }
     let (address, stream) = connect(target, action.host.as_deref(), &action.port).await?;

@@ -163,6 +163,19 @@ fn a_failed_liveness_probe_ends_the_container_with_grace_and_then_by_force() {
 }
 
 #[test]
+fn a_probe_of_a_kind_that_cannot_be_sent_is_as_good_as_none() {
+    for probe in [json!({ "grpc": { "port": 1 } }), json!({ "httpGet": { "port": 1, "scheme": "HTTPS" } })] {
+        let pod = desired(json!({ "containers": [{ "name": "app",
+            "startupProbe": probe, "readinessProbe": probe, "livenessProbe": probe }] }));
+        let mut state = PodState::default();
+        let (done, plan) = settle(&pod, &mut state, at_ms(0));
+        assert!(!done.iter().any(|action| matches!(action, PodAction::Probe(..))), "{done:?}");
+        assert!(state.ready(&pod));
+        assert_eq!(plan.wake_at, None);
+    }
+}
+
+#[test]
 fn readiness_is_asked_at_the_start_and_only_after_the_startup_probe_passed() {
     let pod = desired(json!({ "containers": [{ "name": "app",
         "startupProbe": { "tcpSocket": { "port": 1 } },

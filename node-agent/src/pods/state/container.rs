@@ -127,7 +127,7 @@ impl Running {
     pub fn started(&self, spec: &k8s_openapi::api::core::v1::Container) -> bool {
         let hooked = spec.lifecycle.as_ref().is_none_or(|lifecycle| lifecycle.post_start.is_none());
         (hooked || self.post_start == Hook::Done)
-            && (spec.startup_probe.is_none() || self.verdict(Kind::Startup) == Verdict::Passed)
+            && (Kind::Startup.of(spec).is_none() || self.verdict(Kind::Startup) == Verdict::Passed)
     }
 
     /// What a probe's outcomes come to.

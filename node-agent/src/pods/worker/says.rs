@@ -5,6 +5,7 @@ use proto::{Event, PodRef};
 use super::Worker;
 use crate::pods::host::Host;
 use crate::pods::state::{Fact, StartFailure};
+use crate::probes::KINDS;
 
 impl Host {
     /// Something went wrong with a pod or, when one is named, with a container.
@@ -73,6 +74,20 @@ impl Worker {
         self.inform(container, "Pulled", &format!("Container image \"{image}\" already present on machine"));
         self.inform(container, "Created", &format!("Created container: {container}"));
         self.inform(container, "Started", &format!("Started container {container}"));
+        if self.state.container(container).next_attempt() == 0 {
+            self.say_skipped_probes(container);
+        }
+    }
+
+    /// Once, at the first run.
+    fn say_skipped_probes(&self, container: &str) {
+        let Some(spec) = self.desired.container(container) else { return };
+        for kind in KINDS.into_iter().filter(|kind| kind.is_skipped(spec)) {
+            let probe = kind.name();
+            let message =
+                format!("{probe} probe is skipped: only httpGet over HTTP, tcpSocket and exec are sent");
+            self.warn(container, "ProbeSkipped", &message);
+        }
     }
 
     fn say_start_failed(&self, container: &str, failure: &StartFailure) {
