@@ -14,9 +14,9 @@ use crate::link::Command;
 use crate::net::{Net, NetConfig, NetError, Peer};
 use crate::outbox::Outbox;
 use crate::pods::directory::Directory;
-use crate::pods::host::{Host, capacity, memory_dir};
+use crate::pods::host::{Host, capacity, make_private, memory_dir};
 use crate::pods::launcher::Launcher;
-use crate::pods::{self, LauncherError, MemoryDirError, Pods};
+use crate::pods::{self, LauncherError, MemoryDirError, Pods, StateDirError};
 use crate::sessions::Sessions;
 
 /// Changes of services and peers that may wait for the kernel.
@@ -40,6 +40,9 @@ pub enum NodeError {
     /// The directory for what must not touch the disk.
     #[error(transparent)]
     MemoryDir(#[from] MemoryDirError),
+    /// The directories on the disk for what belongs to pods.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
     /// The image store.
     #[error("cannot open the image store {}", path.display())]
     Images {
@@ -96,6 +99,7 @@ impl Node {
     /// When the machine does not let it, or the welcome makes no sense.
     pub async fn start(config: &Config, parts: &Parts, welcome: &proto::Welcome) -> Result<Self, NodeError> {
         let memory_dir = memory_dir(&config.run_dir)?;
+        make_private(&config.state_dir)?;
         let images = Store::open(&config.image_store)
             .map_err(|source| NodeError::Images { path: config.image_store.clone(), source })?;
         let net = Net::start(net_config(config, welcome)?).await?;

@@ -28,6 +28,6 @@ mod sandbox;
 mod start;
 mod worker;
 
-pub use host::MemoryDirError;
+pub use host::{MemoryDirError, StateDirError};
 pub use launcher::LauncherError;
 pub use owner::{Command, Pods};

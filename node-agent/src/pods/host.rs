@@ -13,7 +13,7 @@ use crate::net::Net;
 use crate::outbox::Outbox;
 use crate::pods::directory::Directory;
 use crate::pods::launcher::Launcher;
-use crate::pods::paths::PodPaths;
+use crate::pods::paths::{LOGS, PODS, PodPaths};
 use crate::spec::Facts;
 
 /// The machine, as far as pods are concerned.
@@ -38,6 +38,15 @@ pub(crate) struct Host {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot make a tmpfs at {}", path.display())]
 pub struct MemoryDirError {
+    path: PathBuf,
+    #[source]
+    source: std::io::Error,
+}
+
+/// A directory on the disk for what belongs to pods could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot make {} private", path.display())]
+pub struct StateDirError {
     path: PathBuf,
     #[source]
     source: std::io::Error,
@@ -82,6 +91,20 @@ pub(crate) fn memory_dir(run_dir: &Path) -> Result<PathBuf, MemoryDirError> {
     let path = run_dir.join("memory");
     make(&path).map_err(|source| MemoryDirError { path: path.clone(), source })?;
     Ok(path)
+}
+
+/// Makes the folders on the disk that hold what belongs to pods: nobody else on the machine looks inside, also
+/// when they were made by somebody less careful.
+pub(crate) fn make_private(state_dir: &Path) -> Result<(), StateDirError> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    for name in [PODS, LOGS] {
+        let path = state_dir.join(name);
+        let mut builder = std::fs::DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(&path);
+        made.and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)))
+            .map_err(|source| StateDirError { path, source })?;
+    }
+    Ok(())
 }
 
 fn make(path: &Path) -> Result<(), std::io::Error> {

@@ -18,6 +18,7 @@ use crate::pods::checkpoint;
 use crate::pods::host::{Host, v4};
 use crate::pods::images;
 use crate::pods::launcher::LauncherError;
+use crate::pods::paths::{LOGS, PODS};
 use crate::pods::sandbox;
 use crate::pods::start::parse_container_id;
 use crate::pods::state::{Fact, PodState};
@@ -251,7 +252,7 @@ impl Owner {
 
     /// After a reboot nothing in memory says whose these were.
     fn remove_stray_folders(&self, known: &BTreeSet<&str>) {
-        for root in ["pods", "logs"] {
+        for root in [PODS, LOGS] {
             let entries = std::fs::read_dir(self.host.state_dir.join(root)).into_iter().flatten();
             for entry in entries.filter_map(Result::ok) {
                 let name = entry.file_name().to_string_lossy().into_owned();

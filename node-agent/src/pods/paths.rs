@@ -6,6 +6,10 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::volumes::VolumeRoots;
 
+/// The folders below the state directory that hold a folder per pod.
+pub(crate) const PODS: &str = "pods";
+pub(crate) const LOGS: &str = "logs";
+
 /// The directories of one pod.
 #[derive(Clone, Debug)]
 pub(crate) struct PodPaths {
@@ -25,8 +29,8 @@ impl PodPaths {
         let full_name = format!("{}_{}_{uid}", text(&metadata.namespace), text(&metadata.name));
         Self {
             memory: memory_root.join("pods").join(&uid),
-            disk: state_dir.join("pods").join(&uid),
-            logs: state_dir.join("logs").join(full_name),
+            disk: state_dir.join(PODS).join(&uid),
+            logs: state_dir.join(LOGS).join(full_name),
         }
     }
 

@@ -198,7 +198,8 @@ fn volume_mounts(
     Ok((mounts, held))
 }
 
-/// The pod's own `/etc` files, except where the container mounts something of its own.
+/// The pod's own `/etc` files, except where the container mounts something of its own. Read-only: they lie on the
+/// tmpfs that also holds checkpoints and Secrets, which no container may fill.
 fn file_mounts(pod: &Pod, container: &Container, paths: &PodPaths) -> Vec<Mount> {
     let host_network = pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
     let taken = |path: &str| {
@@ -209,7 +210,7 @@ fn file_mounts(pod: &Pod, container: &Container, paths: &PodPaths) -> Vec<Mount>
         .filter(|name| !(host_network && *name == "hostname"))
         .map(|name| (name, format!("/etc/{name}")))
         .filter(|(_, path)| !taken(path))
-        .map(|(name, path)| spec::bind_mount(paths.file(name), &path, false))
+        .map(|(name, path)| spec::bind_mount(paths.file(name), &path, true))
         .collect()
 }
 
