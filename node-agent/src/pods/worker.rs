@@ -259,8 +259,9 @@ impl Worker {
         if self.state.gone {
             return;
         }
-        let status =
-            derive_status(&self.desired, &self.state, self.host.node_address, self.status.as_ref(), now);
+        // What was said before this agent's time still says since when conditions hold.
+        let previous = self.status.as_ref().or(self.desired.pod.status.as_ref());
+        let status = derive_status(&self.desired, &self.state, self.host.node_address, previous, now);
         if self.status.as_ref() == Some(&status) {
             return;
         }
