@@ -29,7 +29,8 @@ mod attention;
 mod wake;
 
 pub use agenda::{Agenda, Batch, Work};
-pub use attention::{Attention, PULSE_INTERVAL};
+pub use attention::Attention;
+use attention::PULSE_INTERVAL;
 pub use wake::{front_changed, nodes_changed, wakes};
 
 /// How long after a commit that the store did not take the next one is tried.

@@ -330,3 +330,6 @@ fn gone(key: &Key, stored: &Stored) -> Value {
     let details = Details { uid: stored.uid().to_string(), ..Details::of(key.kind, &key.name) };
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details.to_json()})
 }
+
+#[cfg(test)]
+mod tests;

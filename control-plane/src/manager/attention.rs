@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::controllers::node::{LEASE_DURATION, NodeHealth, Signal};
 
 /// How often the time is to be noted.
-pub const PULSE_INTERVAL: Duration = Duration::from_millis(250);
+pub(super) const PULSE_INTERVAL: Duration = Duration::from_millis(250);
 /// Since when we have been there without a gap.
 #[derive(Debug, Clone, Copy)]
 pub struct Attention {

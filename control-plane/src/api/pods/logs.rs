@@ -41,12 +41,7 @@ const FIRST_WORD_TIMEOUT: Duration = Duration::from_millis(200);
 pub(super) async fn follow(call: &Call, request: SessionRequest) -> Result<Response<Body>, Status> {
     let is_following = matches!(&request.open.kind, Some(proto::open_session::Kind::Log(log)) if log.follow);
     let mut session = call.api.sessions.open(request).await?;
-    let first = match is_following {
-        false => Some(next(&mut session).await?),
-        true => tokio::time::timeout(FIRST_WORD_TIMEOUT, next(&mut session)).await.ok().transpose()?,
-    };
-    let begins_empty = matches!(first, Some(None));
-    let first = first.flatten();
+    let (first, begins_empty) = first_word(&mut session, is_following).await?;
     let lines =
         futures::stream::unfold((first, session, begins_empty), |(first, mut session, ended)| async move {
             if let Some(first) = first {
@@ -68,6 +63,19 @@ pub(super) async fn follow(call: &Call, request: SessionRequest) -> Result<Respo
     Ok(response)
 }
 
+/// The first piece of the log, if there is one in time, and whether it is known that there is none at all.
+async fn first_word(
+    session: &mut sessions::Session,
+    is_following: bool,
+) -> Result<(Option<Bytes>, bool), Status> {
+    let first = match is_following {
+        false => Some(next(session).await?),
+        true => tokio::time::timeout(FIRST_WORD_TIMEOUT, next(session)).await.ok().transpose()?,
+    };
+    let begins_empty = matches!(first, Some(None));
+    Ok((first.flatten(), begins_empty))
+}
+
 /// The next piece of the log; `None` at its end.
 async fn next(session: &mut sessions::Session) -> Result<Option<Bytes>, Status> {
     while let Some(frame) = session.from_node.recv().await {
@@ -81,3 +89,6 @@ async fn next(session: &mut sessions::Session) -> Result<Option<Bytes>, Status> 
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests;
