@@ -43,7 +43,12 @@ const TESTS: &[Test] = &[
     ("a_log_is_read_and_followed_to_its_end", sessions::logs),
     ("a_port_of_a_pod_is_reached_through_the_node", sessions::port_forward),
     ("what_is_not_there_is_refused", sessions::refused),
+    ("a_container_cannot_write_to_the_nodes_files", lifecycle::read_only_files),
+    ("what_belongs_to_pods_is_for_nobody_else_to_see", lifecycle::private_folders),
+    ("a_probe_that_cannot_be_sent_is_said_and_skipped", lifecycle::skipped_probe),
     ("the_next_agent_adopts_everything", adoption::the_next_agent_adopts_everything),
+    ("a_run_that_the_last_agent_did_not_write_down_is_not_repeated", adoption::unwritten_run),
+    ("a_pod_of_which_only_the_assignment_is_left_ends_whole", adoption::unwritten_pod),
 ];
 
 fn main() -> ExitCode {

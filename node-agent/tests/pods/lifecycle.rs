@@ -255,6 +255,36 @@ pub(crate) fn out_of_memory() {
     world.remove(&uid);
 }
 
+pub(crate) fn read_only_files() {
+    let world = world();
+    let uid = world.assign("writes", json!({ "containers": [app(&["sleep"])] }));
+    world.wait_ready(&uid);
+    let root = format!("/proc/{}/root", pid_of(world, &uid));
+    for file in ["hosts", "hostname", "resolv.conf"] {
+        let refused = std::fs::write(format!("{root}/etc/{file}"), "x").expect_err(file);
+        assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem, "{file}");
+    }
+    world.remove(&uid);
+}
+
+pub(crate) fn private_folders() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = world();
+    for folder in ["pods", "logs"] {
+        let metadata = std::fs::metadata(world.config.state_dir.join(folder)).expect("made at the start");
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o700, "{folder}");
+    }
+}
+
+pub(crate) fn skipped_probe() {
+    let world = world();
+    let container = with(app(&["sleep"]), json!({ "readinessProbe": { "grpc": { "port": 1 } } }));
+    let uid = world.assign("skipped", json!({ "containers": [container] }));
+    world.wait_ready(&uid);
+    world.wait("ProbeSkipped", |said| said.events.iter().any(|event| event.reason == "ProbeSkipped"));
+    world.remove(&uid);
+}
+
 pub(crate) fn forgotten() {
     let world = world();
     let uid = world.assign("forgotten", json!({ "containers": [app(&["deaf"])] }));
