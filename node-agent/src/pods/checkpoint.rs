@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodStatus, Secret};
 use serde::{Deserialize, Serialize};
 
 use crate::assignment::{Assignment, References};
@@ -58,6 +58,16 @@ pub(crate) fn save_assignment(paths: &PodPaths, assignment: &Assignment) -> Resu
 /// Remembers how far the pod is.
 pub(crate) fn save_state(paths: &PodPaths, state: &PodState) -> Result<(), CheckpointError> {
     save(&paths.state(), state)
+}
+
+/// Remembers what was said of the pod, for the times at which its conditions changed.
+pub(crate) fn save_status(paths: &PodPaths, status: &PodStatus) -> Result<(), CheckpointError> {
+    save(&paths.status(), status)
+}
+
+/// What was last said of the pod; losing it costs only times.
+pub(crate) fn load_status(paths: &PodPaths) -> Option<PodStatus> {
+    load(&paths.status()).ok()
 }
 
 /// All pods that were remembered; what is damaged is reported and left out.

@@ -56,6 +56,10 @@ impl PodPaths {
         self.memory.join("state.json")
     }
 
+    pub(crate) fn status(&self) -> PathBuf {
+        self.memory.join("status.json")
+    }
+
     pub(crate) fn log(&self, container: &str, attempt: u32) -> PathBuf {
         self.logs.join(container).join(format!("{attempt}.log"))
     }

@@ -77,6 +77,8 @@ pub(crate) struct Worker {
     state: PodState,
     saved: Option<PodState>,
     status: Option<PodStatus>,
+    /// What an earlier agent said last.
+    said_before: Option<PodStatus>,
     inbox: mpsc::Receiver<Event>,
     mailbox: Mailbox,
 }
@@ -92,8 +94,10 @@ impl Worker {
             name: text(&metadata.name),
             uid: text(&metadata.uid),
         };
+        let paths = host.paths(&assignment.pod);
+        let said_before = checkpoint::load_status(&paths);
         let mut worker = Self {
-            paths: host.paths(&assignment.pod),
+            paths,
             host,
             pod,
             desired: Desired::new(assignment.pod.clone()),
@@ -102,6 +106,7 @@ impl Worker {
             state,
             saved: None,
             status: None,
+            said_before,
             inbox,
             mailbox: mailbox.clone(),
         };
@@ -260,7 +265,8 @@ impl Worker {
             return;
         }
         // What was said before this agent's time still says since when conditions hold.
-        let previous = self.status.as_ref().or(self.desired.pod.status.as_ref());
+        let previous =
+            self.status.as_ref().or(self.said_before.as_ref()).or(self.desired.pod.status.as_ref());
         let status = derive_status(&self.desired, &self.state, self.host.node_address, previous, now);
         if self.status.as_ref() == Some(&status) {
             return;
@@ -269,6 +275,13 @@ impl Worker {
         match serde_json::to_vec(&status) {
             Ok(bytes) => self.host.outbox.status(self.pod.clone(), Bytes::from(bytes)),
             Err(error) => tracing::error!(pod = self.pod.name, %error, "a status is not JSON"),
+        }
+        if let Err(error) = checkpoint::save_status(&self.paths, &status) {
+            tracing::warn!(
+                pod = self.pod.name,
+                error = crate::chain(&error),
+                "what was said is not remembered"
+            );
         }
         self.status = Some(status);
     }

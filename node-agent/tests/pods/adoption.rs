@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::api::core::v1::PodStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use runtime::client::Client;
@@ -24,6 +26,7 @@ pub(crate) fn the_next_agent_adopts_everything() {
     assert_eq!(first(&after).restart_count, 0);
     assert_eq!(pid_of(world, &kept), kept_pid, "the same process");
     assert_eq!(after.pod_ip, before.pod_ip);
+    assert_eq!(ready_since(&after), ready_since(&before), "an agent's restart changes no condition");
     let died = world.wait_status(&dies, "a restart", |status| first(status).restart_count == 1);
     let exit = first(&died).last_state.as_ref().and_then(|state| state.terminated.as_ref());
     assert_eq!(exit.map(|exit| exit.exit_code), Some(137), "no exit code is lost");
@@ -70,6 +73,11 @@ pub(crate) fn unwritten_pod() {
     let listing = listing.expect("a listing");
     assert!(listing.sandboxes.iter().all(|sandbox| sandbox.id != uid));
     assert!(listing.containers.iter().all(|container| container.sandbox != uid));
+}
+
+fn ready_since(status: &PodStatus) -> Option<Time> {
+    let mut conditions = status.conditions.iter().flatten();
+    conditions.find(|condition| condition.type_ == "Ready")?.last_transition_time.clone()
 }
 
 fn checkpoint(world: &World, uid: &str) -> PathBuf {
