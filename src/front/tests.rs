@@ -36,7 +36,7 @@ fn one_port(port: u16) -> proto::RouteTable {
 fn applied(reports: &mut Receiver<FrontReport>) -> Option<FrontApplied> {
     match reports.try_recv().ok()?.report? {
         Report::Applied(applied) => Some(applied),
-        other => panic!("{other:?}"),
+        other @ (Report::Hello(_) | Report::Counters(_)) => panic!("{other:?}"),
     }
 }
 
