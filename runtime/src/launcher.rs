@@ -406,15 +406,18 @@ impl Launcher {
         answered.unwrap_or_else(|failure| Some(Reply::Failed(failure)))
     }
 
-    fn reply(&mut self, number: u64, reply: &Reply) {
-        self.reply_with(number, reply, &[]);
+    /// Whether the client was still there to be told.
+    fn reply(&mut self, number: u64, reply: &Reply) -> bool {
+        self.reply_with(number, reply, &[])
     }
 
-    fn reply_with(&mut self, number: u64, reply: &Reply, fds: &[BorrowedFd<'_>]) {
-        let Some(client) = self.clients.get(&number) else { return };
-        if wire::send(&client.stream, reply, fds).is_err() {
+    fn reply_with(&mut self, number: u64, reply: &Reply, fds: &[BorrowedFd<'_>]) -> bool {
+        let Some(client) = self.clients.get(&number) else { return false };
+        let told = wire::send(&client.stream, reply, fds).is_ok();
+        if !told {
             self.clients.remove(&number);
         }
+        told
     }
 
     /// Tells every subscriber. One that does not read is dropped: it will connect again and list.

@@ -230,7 +230,7 @@ pub struct WindowSize {
 /// Something that a subscriber is told. Level-triggered: an event says *when* to look, [`Listing`] says what is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// A container's program ended.
+    /// A container's program ended; or it never ran (code 128), and whoever asked for its start has gone.
     Exited {
         /// The container.
         id: String,

@@ -66,6 +66,10 @@ impl Launcher {
             let Ok(known) = state::read::<StateRecord>(&self.state.container(id), "state.json") else {
                 continue;
             };
+            // An end is taken when its monitor goes, which is when it is told to everybody.
+            if is_final(&known.state) {
+                continue;
+            }
             entry.init = known.init.and_then(crate::state::ProcessRef::open);
             entry.state = known.state;
         }

@@ -20,6 +20,9 @@ use crate::seccomp::Program;
 use crate::state::{self, ContainerRecord, StateRecord};
 use crate::{clock, defaults, sys, wire};
 
+/// The exit code of a program that could not be started, as Kubernetes tells it.
+const NEVER_RAN: i32 = 128;
+
 impl Launcher {
     pub(super) fn start(&mut self, asker: u64, spec: ContainerSpec) -> Result<(), Failure> {
         if self.containers.contains_key(&spec.id) {
@@ -179,8 +182,9 @@ impl Launcher {
                 }
             }
             ContainerState::Failed(failure) => {
-                if let Some(asker) = asker {
-                    self.reply(asker, &Reply::Failed(failure));
+                let told = asker.is_some_and(|asker| self.reply(asker, &Reply::Failed(failure)));
+                if !told {
+                    self.publish(&Event::Exited { id: id.into(), exit: never_ran() });
                 }
             }
             ContainerState::Exited(exit) => {
@@ -245,6 +249,19 @@ impl Launcher {
             containers: containers.collect(),
             sandboxes: self.sandboxes.values().map(super::SandboxEntry::told).collect(),
         }
+    }
+}
+
+/// How a start that failed ends for those who did not ask for it.
+fn never_ran() -> Exit {
+    let now = clock::now();
+    Exit {
+        code: NEVER_RAN,
+        signal: None,
+        oom_killed: false,
+        started_at: now,
+        finished_at: now,
+        unobserved: false,
     }
 }
 

@@ -55,7 +55,9 @@ impl Launcher {
                 let fds: Vec<_> = std::iter::once(&outcome).chain(&terminal).map(AsFd::as_fd).collect();
                 self.reply_with(asker, &Reply::Executed { pid }, &fds);
             }
-            (Ok((Report::Failed(failure), _)), _) => self.reply(asker, &Reply::Failed(failure)),
+            (Ok((Report::Failed(failure), _)), _) => {
+                self.reply(asker, &Reply::Failed(failure));
+            }
             (Err(_), _) | (Ok((Report::Executed { .. }, _)), None) => {
                 let failure = Failure::Step { step: "execute a process".into(), errno: libc::ECHILD };
                 self.reply(asker, &Reply::Failed(failure));

@@ -1,8 +1,13 @@
 //! Whoever dies, the containers go on, and no exit and no line is lost.
 
 use std::fs;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 
-use runtime::protocol::{ContainerState, Event};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use runtime::client::Events;
+use runtime::protocol::{ContainerState, Event, Failure};
 
 use crate::Test;
 use crate::house::{House, connect, is_alive, wait_for};
@@ -13,6 +18,14 @@ pub(crate) const TESTS: &[Test] = &[
     ("an_exit_while_no_launcher_lives_is_told_later", an_exit_while_no_launcher_lives_is_told_later),
     ("a_killed_monitor_ends_its_container_and_is_told", a_killed_monitor_ends_its_container_and_is_told),
     ("a_dead_sandbox_is_told_and_can_be_removed", a_dead_sandbox_is_told_and_can_be_removed),
+    (
+        "a_start_that_fails_after_its_launcher_died_is_told_as_an_end",
+        a_start_that_fails_after_its_launcher_died_is_told_as_an_end,
+    ),
+    (
+        "a_start_that_fails_after_its_asker_went_is_told_as_an_end",
+        a_start_that_fails_after_its_asker_went_is_told_as_an_end,
+    ),
     ("a_second_launcher_on_the_same_state_is_refused", a_second_launcher_on_the_same_state_is_refused),
 ];
 
@@ -103,6 +116,54 @@ fn a_dead_sandbox_is_told_and_can_be_removed() {
     house.client.start(house.command("a", &["true"])).expect_err("its sandbox is dead");
     house.client.remove_sandbox("pod").expect("it is empty");
     house.end();
+}
+
+fn a_start_that_fails_after_its_launcher_died_is_told_as_an_end() {
+    let mut house = House::new();
+    let (_asker, layer) = ask_for_a_start_that_waits(&mut house, "a");
+    house.restart_launcher();
+    let mut events = house.events();
+    assert_eq!(house.state("a"), Some(ContainerState::Starting));
+    drop(layer);
+    expect_failed_end(&mut house, &mut events, "a");
+    house.end();
+}
+
+fn a_start_that_fails_after_its_asker_went_is_told_as_an_end() {
+    let mut house = House::new();
+    let mut events = house.events();
+    let (asker, layer) = ask_for_a_start_that_waits(&mut house, "a");
+    drop((asker, layer));
+    expect_failed_end(&mut house, &mut events, "a");
+    house.end();
+}
+
+/// Asks for a start that waits in its middle, until the lock on its layer is let go, and then fails.
+fn ask_for_a_start_that_waits(house: &mut House, id: &str) -> (UnixStream, fs::File) {
+    let layer = house.folder.path().join("held");
+    fs::create_dir_all(&layer).expect("can be made");
+    let lock = fs::File::open(&layer).expect("is there");
+    lock.lock().expect("nobody else has it");
+    let mut spec = house.command(id, &["no-such-program"]);
+    spec.lower_dirs.insert(0, layer);
+    // By hand: the client itself waits for the answer.
+    let request = serde_json::to_vec(&serde_json::json!({ "Start": spec })).expect("is plain data");
+    let mut asker = UnixStream::connect(house.socket()).expect("it listens");
+    let length = u32::try_from(request.len()).expect("is small");
+    asker.write_all(&length.to_le_bytes()).and_then(|()| asker.write_all(&request)).expect("it reads");
+    let record = house.folder.path().join("state/containers").join(id).join("state.json");
+    wait_for("the start to be under way", || record.try_exists().ok()?.then_some(()));
+    (asker, lock)
+}
+
+fn expect_failed_end(house: &mut House, events: &mut Events, id: &str) {
+    wait_for("an event", || {
+        let mut waiting = [PollFd::new(events.as_fd(), PollFlags::POLLIN)];
+        poll(&mut waiting, PollTimeout::ZERO).is_ok_and(|ready| ready == 1).then_some(())
+    });
+    let Event::Exited { id: told, exit } = events.next_event().expect("is told") else { panic!("is an end") };
+    assert_eq!((told.as_str(), exit.code), (id, 128));
+    assert!(matches!(house.state(id), Some(ContainerState::Failed(Failure::CommandNotFound { .. }))));
 }
 
 fn a_second_launcher_on_the_same_state_is_refused() {
