@@ -123,7 +123,8 @@ impl Shell {
         loop {
             if self.attention.note().since() != since {
                 // Timers were set by a time that is no more.
-                return Ok(tracing::warn!("we were stopped, or the clock was set: nodes get time to call"));
+                tracing::warn!("we were stopped, or the clock was set: nodes get time to call");
+                return Ok(());
             }
             self.take_events(agenda, events)?;
             let snapshot = self.store.snapshot();

@@ -4,7 +4,7 @@ use manifests::Kind;
 use serde_json::{Value, json};
 
 /// The Kubernetes release whose API we speak a subset of.
-const KUBERNETES_MINOR: &str = "35";
+const KUBERNETES_MINOR: &str = "33";
 
 /// `GET /version`.
 pub(super) fn version() -> Value {

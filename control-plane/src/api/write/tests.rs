@@ -16,9 +16,11 @@ fn of_a_collection_only_what_was_selected_is_deleted_not_its_namesake() {
         preconditions: Preconditions::default(),
         propagation: Propagation::Background,
     };
-    let uid = |options: &DeleteOptions| match options.change_of(&stored) {
-        Change::Delete { preconditions, .. } => preconditions.uid,
-        other => panic!("{other:?}"),
+    let uid = |options: &DeleteOptions| {
+        let Change::Delete { preconditions, .. } = options.change_of(&stored) else {
+            unreachable!("it is a deletion")
+        };
+        preconditions.uid
     };
     assert_eq!(uid(&options), Some(Arc::from("selected")));
     options.preconditions.uid = Some("another".into());
