@@ -24,7 +24,13 @@ use local::layout::Layout;
 
 /// A Kubernetes-style mini orchestrator in one small binary.
 #[derive(Debug, Parser)]
-#[command(name = "minikube-ish", version, max_term_width = 110, subcommand_required = true)]
+#[command(
+    name = "minikube-ish",
+    version,
+    max_term_width = 110,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,

@@ -24,7 +24,8 @@ say "2. Images: from binaries, with the libraries that they need; no registry, n
 show "$here/images.sh" "$bin" "$bin/minikube-ish"
 
 say "3. The supermarket: cash registers (payment), shelves (inventory), supplier (database)"
-show minikube-ish apply -f "$here/supermarket.yaml"
+manifest=${DEMO_MANIFEST:-$here/supermarket.yaml}
+show minikube-ish apply -f "$manifest"
 for deployment in database inventory payment; do
     show minikube-ish rollout status "deployment/$deployment"
 done

@@ -302,7 +302,8 @@ impl Screen<'_> {
 
 /// A line as wide as a watch may come to need, so that what comes later still aligns.
 fn roomy(header: &[String]) -> Vec<String> {
-    let longest = |name: &String| if name == "STATUS" { "ContainerCreating".to_owned() } else { String::new() };
+    let longest =
+        |name: &String| if name == "STATUS" { "ContainerCreating".to_owned() } else { String::new() };
     header.iter().map(longest).collect()
 }
 

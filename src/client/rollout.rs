@@ -38,7 +38,7 @@ pub(crate) struct Target {
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     target: Target,
-    /// Say how it stands and do not wait
+    /// Wait until it is done; false: say how it stands
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     watch: bool,
     /// How long to wait; 0s is for ever

@@ -18,7 +18,7 @@ pub(crate) struct ScaleArgs {
     #[arg(required = true, value_name = "WHAT")]
     what: Vec<String>,
     /// How many
-    #[arg(long, value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(0..))]
     replicas: i32,
     /// Only if so many are wanted now
     #[arg(long)]

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(crate) struct DownArgs {
-    /// Forget everything: objects, keys, images, volumes of nodes
+    /// Forget what it stored: objects, keys, images, emptyDirs; folders of hostPath volumes are yours and stay
     #[arg(long)]
     purge: bool,
 }

@@ -56,6 +56,12 @@ pub(crate) async fn run(layout: &Layout, args: &StatusArgs) -> anyhow::Result<Ex
         println!("cluster {:?} does not exist: `minikube-ish up` makes one", layout.cluster());
         return Ok(ExitCode::FAILURE);
     };
+    if args.output == "table"
+        && processes::names(&config).iter().all(|name| process(layout, name).pid.is_none())
+    {
+        println!("cluster {:?} is down: `minikube-ish up` starts it again", layout.cluster());
+        return Ok(ExitCode::FAILURE);
+    }
     let report = look(layout, &config).await;
     if args.output == "json" {
         println!("{}", serde_json::to_string_pretty(&report)?);

@@ -50,6 +50,7 @@ pub(crate) async fn run(layout: &Layout, args: UpArgs) -> anyhow::Result<ExitCod
         print_ways_in(layout, &config);
         return Ok(ExitCode::SUCCESS);
     }
+    check_ports(&config, &missing)?;
     let mut timeline = Timeline::start();
     make_folders(layout, &config)?;
     underlay::create(layout.cluster(), &config).await.context("cannot make the cluster's network")?;
@@ -76,6 +77,9 @@ fn settle(args: UpArgs, saved: Option<ClusterConfig>) -> anyhow::Result<ClusterC
     config.api_port = args.api_port.unwrap_or(config.api_port);
     config.http_port = args.http_port.unwrap_or(config.http_port);
     config.check()?;
+    if config.nodes < made.nodes && !first {
+        bail!("the cluster has {} nodes; it can grow, but not shrink: `down --purge` it first", made.nodes);
+    }
     if !first && config.cluster_cidr != made.cluster_cidr {
         bail!(
             "the cluster was made with --cluster-cidr {}, and what it stores depends on that: \
@@ -84,6 +88,21 @@ fn settle(args: UpArgs, saved: Option<ClusterConfig>) -> anyhow::Result<ClusterC
         );
     }
     Ok(config)
+}
+
+/// Before anything is made: whether what is to be started can listen.
+fn check_ports(config: &ClusterConfig, missing: &[String]) -> anyhow::Result<()> {
+    for (process, flag, port) in
+        [("control-plane", "--api-port", config.api_port), ("front", "--http-port", config.http_port)]
+    {
+        let address = (config.address, port);
+        if missing.iter().any(|name| name == process)
+            && let Err(error) = std::net::TcpListener::bind(address)
+        {
+            bail!("cannot listen at {}:{port}: {error}; choose another {flag} or --address", config.address);
+        }
+    }
+    Ok(())
 }
 
 fn make_folders(layout: &Layout, config: &ClusterConfig) -> anyhow::Result<()> {

@@ -50,6 +50,7 @@ fn every_command_of_the_readme_works() {
     let lines = commands("README.md");
     assert!(lines.len() >= 8, "{lines:?}");
     for line in lines {
+        let line = line.replace("examples/supermarket/supermarket.yaml", &supermarket::manifest(&cluster));
         run(&cluster, &line.replace("--for 20s", "--for 4s"));
         if line.contains(" apply ") {
             for (app, replicas) in [("database", 1), ("inventory", 2), ("payment", 2)] {
@@ -80,12 +81,15 @@ fn the_tour_succeeds_twice_in_a_row() {
     }
     let cluster = Cluster::new();
     let flags = format!("--cluster-cidr={} --address={}", cluster.cidr(), cluster.address());
+    std::fs::create_dir_all(cluster.state()).expect("a state folder");
+    let manifest = supermarket::manifest(&cluster);
     for _ in 0..2 {
         let template = cluster.command(&[]);
         let mut tour = Command::new(format!("{ROOT}/examples/supermarket/demo.sh"));
         tour.arg(binaries())
             .env("DEMO_SECONDS", "5")
             .env("DEMO_UP_FLAGS", &flags)
+            .env("DEMO_MANIFEST", &manifest)
             .envs(template.get_envs().filter_map(|(name, value)| Some((name, value?))))
             .stdin(Stdio::null());
         let done = done(&mut tour);

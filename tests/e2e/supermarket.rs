@@ -17,10 +17,24 @@ pub(crate) fn pack_images(cluster: &Cluster) {
     assert_eq!(packed.code, 0, "{}{}", packed.stdout, packed.stderr);
 }
 
+/// The manifest `examples/supermarket/supermarket.yaml`, with a folder of this cluster's own for the database: on one
+/// machine two clusters would write to the same.
+pub(crate) fn manifest(cluster: &Cluster) -> String {
+    let text = std::fs::read_to_string(format!("{ROOT}/examples/supermarket/supermarket.yaml"))
+        .expect("the manifest");
+    let folder = "/var/lib/minikube-ish/supermarket/data";
+    assert!(text.contains(folder), "the manifest keeps its data in {folder}");
+    let path = cluster.state().join("supermarket.yaml");
+    let own = cluster.state().join("supermarket-data");
+    std::fs::write(&path, text.replace(folder, &own.to_string_lossy()))
+        .expect("the state folder can be written");
+    path.to_string_lossy().into_owned()
+}
+
 /// Packs the images and applies the manifest; returns when everything is Ready.
 fn open(cluster: &Cluster) {
     pack_images(cluster);
-    cluster.ok(&["apply", "-f", &format!("{ROOT}/examples/supermarket/supermarket.yaml")]);
+    cluster.ok(&["apply", "-f", &manifest(cluster)]);
     cluster.wait_ready("app=database", 1);
     cluster.wait_ready("app=inventory", 2);
     cluster.wait_ready("app=payment", 2);

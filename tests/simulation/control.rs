@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use control_plane::change::Change;
 use control_plane::controllers::Facts;
-use control_plane::controllers::node::{NodeHealth, Signal};
-use control_plane::manager::{Agenda, Batch, nodes_changed};
+use control_plane::controllers::node::Signal;
+use control_plane::manager::{Agenda, Attention, Batch, nodes_changed};
 use control_plane::registry::{Context, Settings, Status};
 use control_plane::snapshot::Snapshot;
 use control_plane::store::{Event, Outcome, State};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use manifests::{Kind, Object};
 use rand::rngs::StdRng;
@@ -26,15 +26,20 @@ pub(crate) struct Control {
     /// What dies with the process; `None` while it is down.
     pub(crate) process: Option<Process>,
     settings: Settings,
+    /// By how much its clock is wrong.
+    clock: SignedDuration,
 }
 
 /// A running control plane.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) agenda: Agenda,
     /// Whether a round is under way or planned.
     pub(crate) is_deciding: bool,
-    health: NodeHealth,
+    attention: Attention,
+    /// Since when the agenda goes by the present clock.
+    began: Timestamp,
+    signals: BTreeMap<String, Signal>,
     /// The nodes that have a stream, and the pods that each was told of.
     streams: BTreeMap<String, BTreeSet<String>>,
 }
@@ -42,15 +47,49 @@ pub(crate) struct Process {
 impl Control {
     /// A cluster that nobody has used yet.
     pub(crate) fn new() -> Self {
-        Self { state: State::new(), process: None, settings: Settings::default() }
+        Self {
+            state: State::new(),
+            process: None,
+            settings: Settings::default(),
+            clock: SignedDuration::ZERO,
+        }
     }
 
     /// Starts the process; it looks at everything there is.
     pub(crate) fn start(&mut self, now: Timestamp) {
-        let mut process = Process::default();
-        process.health.listening_since = now;
+        let now = now + self.clock;
+        let mut process = Process {
+            agenda: Agenda::default(),
+            is_deciding: false,
+            attention: Attention::new(now),
+            began: now,
+            signals: BTreeMap::new(),
+            streams: BTreeMap::new(),
+        };
         process.agenda.plan_full_pass(self.state.snapshot(), now);
         self.process = Some(process);
+    }
+
+    /// Somebody sets the clock.
+    pub(crate) fn set_clock(&mut self, seconds: i64) {
+        self.clock += SignedDuration::from_secs(seconds);
+    }
+
+    /// The real time of what the control plane's clock says.
+    pub(crate) fn real(&self, said: Timestamp, now: Timestamp) -> Timestamp {
+        now + said.duration_since(now + self.clock).max(SignedDuration::ZERO)
+    }
+
+    /// Notes the time, and begins again should it have been away.
+    pub(crate) fn note(&mut self, now: Timestamp) {
+        let now = now + self.clock;
+        let Some(process) = &mut self.process else { return };
+        process.attention.note(now);
+        if process.attention.since() != process.began && !process.is_deciding {
+            process.began = process.attention.since();
+            process.agenda = Agenda::default();
+            process.agenda.plan_full_pass(self.state.snapshot(), now);
+        }
     }
 
     pub(crate) fn snapshot(&self) -> &Snapshot {
@@ -64,7 +103,7 @@ impl Control {
         now: Timestamp,
         rng: &mut StdRng,
     ) -> Result<(Outcome, Option<Arc<Event>>, Vec<(String, Down)>), Status> {
-        let mut context = Context { now, random: rng, settings: &self.settings };
+        let mut context = Context { now: now + self.clock, random: rng, settings: &self.settings };
         let (event, outcome) = self.state.apply(change, &mut context)?;
         let mut told = Vec::new();
         if let (Some(event), Some(process)) = (&event, &mut self.process) {
@@ -76,22 +115,33 @@ impl Control {
 
     /// One round of the manager: what is to be committed.
     pub(crate) fn decide(&mut self, now: Timestamp, rng: &mut StdRng) -> Option<Batch> {
+        self.note(now);
         let process = self.process.as_mut()?;
-        let facts = Facts { now, node_health: Arc::new(process.health.clone()), front: None };
+        let health = process.attention.health(process.signals.clone());
+        let facts = Facts { now: now + self.clock, node_health: Arc::new(health), front: None };
         Some(process.agenda.decide(self.state.snapshot(), &facts, rng))
     }
 
     /// Takes in what became of a round.
     pub(crate) fn settle(&mut self, batch: Batch, refusals: Vec<Option<Status>>, now: Timestamp) {
         if let Some(process) = &mut self.process {
-            process.agenda.settle(batch, refusals, self.state.snapshot(), now);
+            process.agenda.settle(batch, refusals, self.state.snapshot(), now + self.clock);
+            process.is_deciding = false;
+        }
+    }
+
+    /// Takes in that a round came to nothing.
+    pub(crate) fn abandon(&mut self, batch: Batch) {
+        if let Some(process) = &mut self.process {
+            process.agenda.abandon(batch, self.state.snapshot());
+            process.is_deciding = false;
         }
     }
 
     /// A stream of the node was opened: everything that is its own is sent.
     pub(crate) fn connect(&mut self, node: &str, now: Timestamp) -> Vec<Down> {
         let Some(process) = &mut self.process else { return Vec::new() };
-        process.health.signals.insert(node.to_owned(), Signal::Heard(now));
+        process.signals.insert(node.to_owned(), Signal::Heard(now + self.clock));
         nodes_changed(self.state.snapshot(), |work| process.agenda.add(work));
         let pods: Vec<(&Arc<_>, &Pod)> = self.state.snapshot().pods_on(node).collect();
         let told = pods.iter().map(|(stored, _)| stored.uid().to_string()).collect();
@@ -104,7 +154,7 @@ impl Control {
     pub(crate) fn disconnect(&mut self, node: &str, now: Timestamp) {
         let Some(process) = &mut self.process else { return };
         if process.streams.remove(node).is_some() {
-            process.health.signals.insert(node.to_owned(), Signal::Lost(now));
+            process.signals.insert(node.to_owned(), Signal::Lost(now + self.clock));
             nodes_changed(self.state.snapshot(), |work| process.agenda.add(work));
         }
     }
@@ -112,7 +162,7 @@ impl Control {
     /// The change that a node's report asks for, as `fleet::reports` has it: a node speaks of its own pods only.
     pub(crate) fn hear(&mut self, node: &str, report: &Up, now: Timestamp) -> Option<Change> {
         let process = self.process.as_mut()?;
-        process.health.signals.insert(node.to_owned(), Signal::Heard(now));
+        process.signals.insert(node.to_owned(), Signal::Heard(now + self.clock));
         match report {
             Up::Heartbeat => None,
             Up::Status(pod, status) => {

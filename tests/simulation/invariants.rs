@@ -29,6 +29,8 @@ pub(crate) enum Cause {
 
 /// How long a decision may have been under way: so long it may still go by what was asked for before.
 const WINDOW: SignedDuration = SignedDuration::from_secs(1);
+/// The same while the control plane is stopped or its store refuses or stalls, with the longest backoff after it.
+const WINDOW_HELD_UP: SignedDuration = SignedDuration::from_secs(12);
 
 /// What was seen so far, as far as it must be remembered.
 #[derive(Debug, Default)]
@@ -37,6 +39,7 @@ pub(crate) struct Invariants {
     /// By Deployment: what was allowed lately.
     promises: BTreeMap<String, Vec<(Timestamp, Promise)>>,
     last_fault: Option<Timestamp>,
+    last_hold_up: Option<Timestamp>,
 }
 
 /// What a Deployment's strategy promises.
@@ -50,6 +53,16 @@ impl Invariants {
     /// Something went wrong by itself.
     pub(crate) fn note_fault(&mut self, now: Timestamp) {
         self.last_fault = Some(now);
+    }
+
+    /// Decisions are held up from now on for a few seconds.
+    pub(crate) fn note_hold_up(&mut self, now: Timestamp) {
+        self.last_hold_up = Some(now);
+    }
+
+    fn window(&self, now: Timestamp) -> SignedDuration {
+        let is_held_up = self.last_hold_up.is_some_and(|at| now.duration_since(at) <= WINDOW_HELD_UP);
+        if is_held_up { WINDOW_HELD_UP } else { WINDOW }
     }
 
     /// What must hold after a change.
@@ -104,13 +117,14 @@ impl Invariants {
         let promises = self.promises.entry(new.uid().to_string()).or_default();
         // What held until now counts for as long as a decision may have been under way.
         promises.extend(old.typed().and_then(promise).map(|promise| (now, promise)));
-        promises.retain(|(at, _)| now.duration_since(*at) <= WINDOW);
+        promises.retain(|(at, _)| now.duration_since(*at) <= WINDOW_HELD_UP);
     }
 
     /// The widest of what a Deployment promised lately.
     fn promise(&self, stored: &Stored, deployment: &Deployment, now: Timestamp) -> Option<Promise> {
         let lately = self.promises.get(&**stored.uid()).into_iter().flatten();
-        let lately = lately.filter(|(at, _)| now.duration_since(*at) <= WINDOW).map(|(_, promise)| *promise);
+        let lately =
+            lately.filter(|(at, _)| now.duration_since(*at) <= self.window(now)).map(|(_, promise)| *promise);
         lately
             .chain(promise(deployment))
             .reduce(|a, b| Promise { most: a.most.max(b.most), least: a.least.min(b.least) })
@@ -247,7 +261,6 @@ fn promise(deployment: &Deployment) -> Option<Promise> {
 }
 
 fn deployment_of<'a>(snapshot: &'a Snapshot, pod: &Stored) -> Option<(&'a Stored, &'a Deployment)> {
-    let namespace = &pod.key().namespace;
     let set = owner_of(snapshot, pod)?;
     let stored = owner_of(snapshot, set)?;
     Some((stored, stored.typed::<Deployment>()?))

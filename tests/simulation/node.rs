@@ -15,6 +15,8 @@ use node_agent::pods::status::derive_status;
 use rand::rngs::StdRng;
 use rand::{RngExt, seq::IteratorRandom};
 
+mod sandbox;
+
 /// Passes that a pod may need until there is nothing to do; more would be a loop.
 const PASSES_MAX: usize = 64;
 

@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use control_plane::change::Change;
 use control_plane::manager::Batch;
 use control_plane::registry::Status;
-use control_plane::snapshot::Key;
 use jiff::{SignedDuration, Timestamp};
 use manifests::{Kind, Object};
 use node_agent::pods::state::ProcessEnd;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::json;
 
 use crate::control::Control;
-use crate::faults::{self, Fault};
 use crate::invariants::{Cause, Invariants};
-use crate::node::{Container, Down, Inner, Later, Node, Up, killed};
+use crate::node::{Container, Down, Inner, Later, Node, Up};
 use crate::trace::Trace;
 use crate::users;
+
+mod trouble;
+mod wires;
 
 /// How long users and faults have their way.
 const TROUBLE: SignedDuration = SignedDuration::from_secs(10);
@@ -26,6 +26,8 @@ const TROUBLE: SignedDuration = SignedDuration::from_secs(10);
 const PATIENCE: SignedDuration = SignedDuration::from_secs(240);
 /// How often it is looked whether it is.
 const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(1);
+/// How often the control plane notes the time.
+const PULSE: SignedDuration = SignedDuration::from_millis(250);
 const HEARTBEAT: SignedDuration = SignedDuration::from_millis(500);
 /// Events of one run; more would be a loop in virtual time.
 const STEPS_MAX: u64 = 400_000;
@@ -68,6 +70,12 @@ enum Event {
     Boot(usize),
     Heal(usize, bool),
     StartControl,
+    /// The control plane notes the time.
+    Pulse(u64),
+    /// It goes on where it was stopped.
+    Continue(u64),
+    /// The store takes changes again, and is quick again.
+    HealStore,
     Look,
 }
 
@@ -82,6 +90,18 @@ struct Wire {
     last: [Timestamp; 2],
     is_cut: bool,
     held: Vec<Event>,
+}
+
+/// How the control plane's disk does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StoreMood {
+    Well,
+    /// It refuses what the manager decides.
+    Refuses,
+    /// It does not even take it.
+    Fails,
+    /// It takes its time.
+    Stalls,
 }
 
 /// A cluster in a box.
@@ -99,6 +119,9 @@ pub(crate) struct Simulation {
     round_at: Option<Timestamp>,
     nodes: Vec<Node>,
     wires: Vec<Wire>,
+    store: StoreMood,
+    /// What waits while the control plane is stopped; `None` while it is not.
+    stopped: Option<Vec<Event>>,
     invariants: Invariants,
     trace: Trace,
 }
@@ -121,6 +144,8 @@ impl Simulation {
             round_at: None,
             nodes: (0..count).map(Node::new).collect(),
             wires: (0..count).map(|_| Wire::default()).collect(),
+            store: StoreMood::Well,
+            stopped: None,
             invariants: Invariants::default(),
             trace: Trace::new(),
         }
@@ -128,7 +153,7 @@ impl Simulation {
 
     /// Runs it to its end.
     pub(crate) fn run(mut self) -> Result<Outcome, Broken> {
-        self.control.start(self.now);
+        self.start_control();
         self.change(Change::Create(Object::new(Kind::Namespace, "", "default")), Cause::User)?;
         (0..self.nodes.len()).for_each(|at| self.after(SignedDuration::from_millis(1), Event::Boot(at)));
         self.after(SignedDuration::from_millis(100), Event::User);
@@ -190,6 +215,7 @@ impl Simulation {
     }
 
     fn take(&mut self, event: Event) -> Result<(), Broken> {
+        let Some(event) = self.keep_while_stopped(event) else { return Ok(()) };
         match event {
             Event::Round(life) => self.decide(life),
             Event::Commit(life, changes, batch) => self.commit(life, changes, batch)?,
@@ -219,10 +245,15 @@ impl Simulation {
                 self.after(wait, Event::StartAgent(at, boot));
             }
             Event::Heal(at, comes_late) => self.heal(at, comes_late),
-            Event::StartControl => {
-                self.note("the control plane starts");
-                self.control.start(self.now);
+            Event::StartControl => self.start_control(),
+            Event::Pulse(life) => {
+                if life == self.life && self.control.process.is_some() {
+                    self.control.note(self.now);
+                    self.after(PULSE, Event::Pulse(life));
+                }
             }
+            Event::Continue(life) => self.go_on(life),
+            Event::HealStore => self.store = StoreMood::Well,
             Event::Look => {}
         }
         Ok(())
@@ -233,6 +264,12 @@ impl Simulation {
     }
 
     // ---------------------------------------------------------------- the control plane
+
+    fn start_control(&mut self) {
+        self.note("the control plane starts");
+        self.control.start(self.now);
+        self.after(PULSE, Event::Pulse(self.life));
+    }
 
     /// Makes a change, checks what must hold, and tells the nodes. Returns why it was refused, if it was.
     fn change(&mut self, change: Change, cause: Cause) -> Result<Option<Status>, Broken> {
@@ -259,11 +296,10 @@ impl Simulation {
 
     /// Sees to it that the manager gets its next turn.
     fn plan_round(&mut self) {
-        let Some(process) = self.control.process.as_ref().filter(|process| !process.is_deciding) else {
-            return;
-        };
-        let Some(due) = process.agenda.next_due() else { return };
-        let at = due.max(self.now + SignedDuration::from_micros(50));
+        let is_stopped = self.stopped.is_some();
+        let process = self.control.process.as_ref().filter(|process| !process.is_deciding && !is_stopped);
+        let Some(due) = process.and_then(|process| process.agenda.next_due()) else { return };
+        let at = self.control.real(due, self.now).max(self.now + SignedDuration::from_micros(50));
         if self.round_at.is_none_or(|planned| planned > at || planned < self.now) {
             self.round_at = Some(at);
             self.at(at, Event::Round(self.life));
@@ -286,7 +322,10 @@ impl Simulation {
             process.is_deciding = true;
         }
         let changes = std::mem::take(&mut batch.changes);
-        let wait = self.micros(100, 4000);
+        let wait = match self.store {
+            StoreMood::Stalls => self.millis(500, 4000),
+            StoreMood::Well | StoreMood::Refuses | StoreMood::Fails => self.micros(100, 4000),
+        };
         self.after(wait, Event::Commit(life, changes, batch));
     }
 
@@ -296,15 +335,21 @@ impl Simulation {
             // The process died before the disk had it.
             return Ok(());
         }
+        if is_alive && self.store == StoreMood::Fails {
+            self.control.abandon(batch);
+            return Ok(());
+        }
         let mut refusals = Vec::with_capacity(changes.len());
         for change in changes {
-            refusals.push(self.change(change, Cause::Manager)?);
+            refusals.push(match self.store {
+                StoreMood::Refuses => Some(Status::unavailable("the disk is full")),
+                StoreMood::Well | StoreMood::Fails | StoreMood::Stalls => {
+                    self.change(change, Cause::Manager)?
+                }
+            });
         }
         if is_alive {
             self.control.settle(batch, refusals, self.now);
-            if let Some(process) = &mut self.control.process {
-                process.is_deciding = false;
-            }
         }
         Ok(())
     }
@@ -325,148 +370,6 @@ impl Simulation {
         let wait = self.millis(20, 900);
         self.after(wait, Event::User);
         Ok(())
-    }
-
-    // ---------------------------------------------------------------- wires
-
-    fn send_down(&mut self, node: &str, word: Down) {
-        let Some(at) = self.nodes.iter().position(|it| name(it.index) == node) else { return };
-        let Some(stream) = self.wires[at].controls else { return };
-        self.send(at, 0, |word| Event::ToNode(at, stream, word), word);
-    }
-
-    fn send_up(&mut self, at: usize) {
-        let Some(stream) = self.wires[at].agents else { return };
-        while let Some(report) = self.nodes[at].agent.as_mut().and_then(|agent| agent.outbox.pop_front()) {
-            self.send(at, 1, |report| Event::ToControl(at, stream, report), report);
-        }
-    }
-
-    /// Puts a word on the wire: in order, late, and now and then twice.
-    fn send<W: Clone>(&mut self, at: usize, direction: usize, event: impl Fn(W) -> Event, word: W) {
-        let delay = if self.rng.random_ratio(1, 30) { self.millis(1, 300) } else { self.micros(50, 1500) };
-        let arrival = (self.now + delay).max(self.wires[at].last[direction]);
-        self.wires[at].last[direction] = arrival;
-        if self.rng.random_ratio(1, 40) {
-            self.at(arrival, event(word.clone()));
-        }
-        self.at(arrival, event(word));
-    }
-
-    /// Whether a word gets through; on a cut wire it is kept for later.
-    fn arrives(&mut self, at: usize, event: Event) -> Option<Event> {
-        if self.wires[at].is_cut {
-            self.wires[at].held.push(event);
-            return None;
-        }
-        Some(event)
-    }
-
-    fn tell_node(&mut self, at: usize, stream: u64, word: Down) {
-        let Some(Event::ToNode(_, _, word)) = self.arrives(at, Event::ToNode(at, stream, word)) else {
-            return;
-        };
-        if self.wires[at].agents != Some(stream) {
-            return;
-        }
-        let (now, mut later) = (self.now, Vec::new());
-        self.nodes[at].hear(word, now, &mut self.rng, &mut later);
-        self.follow_up(at, later);
-    }
-
-    fn tell_control(&mut self, at: usize, stream: u64, report: Up) -> Result<(), Broken> {
-        let Some(Event::ToControl(_, _, report)) = self.arrives(at, Event::ToControl(at, stream, report))
-        else {
-            return Ok(());
-        };
-        if self.wires[at].controls != Some(stream) {
-            return Ok(());
-        }
-        let node = name(self.nodes[at].index);
-        match self.control.hear(&node, &report, self.now) {
-            Some(change) => self.change(change, Cause::Node).map(drop),
-            None => Ok(()),
-        }
-    }
-
-    fn dial(&mut self, at: usize, incarnation: u64) -> Result<(), Broken> {
-        if !self.is_agent(at, incarnation) || self.wires[at].agents.is_some() {
-            return Ok(());
-        }
-        if self.wires[at].is_cut || self.control.process.is_none() {
-            let wait = self.millis(50, 200);
-            self.after(wait, Event::Dial(at, incarnation));
-            return Ok(());
-        }
-        let wire = &mut self.wires[at];
-        wire.streams += 1;
-        let stream = wire.streams;
-        (wire.agents, wire.controls) = (Some(stream), Some(stream));
-        let node = name(self.nodes[at].index);
-        self.trace.add(self.now, format_args!("{node} connects"));
-        self.register(&node)?;
-        for word in self.control.connect(&node, self.now) {
-            self.send_down(&node, word);
-        }
-        self.nodes[at].connected();
-        self.send_up(at);
-        self.after(HEARTBEAT, Event::Heartbeat(at, incarnation));
-        Ok(())
-    }
-
-    /// Makes the Node known, if it is not.
-    fn register(&mut self, name: &str) -> Result<(), Broken> {
-        if self.control.snapshot().get(&Key::new(Kind::Node, "", name)).is_some() {
-            return Ok(());
-        }
-        let mut node = Object::new(Kind::Node, "", name);
-        node.set(&["metadata", "labels"], json!({"kubernetes.io/hostname": name}));
-        let cpu = self.rng.random_range(2..6).to_string();
-        node.set(&["status", "allocatable"], json!({"cpu": cpu, "memory": "8Gi", "pods": "20"}));
-        self.change(Change::Create(node), Cause::Node).map(drop)
-    }
-
-    fn beat(&mut self, at: usize, incarnation: u64) {
-        if self.is_agent(at, incarnation) && self.wires[at].agents.is_some() {
-            if let Some(agent) = &mut self.nodes[at].agent {
-                agent.outbox.push_back(Up::Heartbeat);
-            }
-            self.send_up(at);
-            self.after(HEARTBEAT, Event::Heartbeat(at, incarnation));
-        }
-    }
-
-    fn notice_loss(&mut self, at: usize, stream: u64) {
-        if self.wires[at].controls == Some(stream) {
-            self.wires[at].controls = None;
-            let node = name(self.nodes[at].index);
-            self.control.disconnect(&node, self.now);
-        }
-    }
-
-    /// The agent's end of the stream is gone; it dials again. The control plane sees it now, or by silence alone.
-    fn break_stream(&mut self, at: usize, is_seen: bool) {
-        let Some(stream) = self.wires[at].agents.take() else { return };
-        self.wires[at].held.clear();
-        if is_seen {
-            let wait = self.millis(0, 50);
-            self.after(wait, Event::SeenLost(at, stream));
-        }
-        if self.nodes[at].agent.is_some() {
-            let (incarnation, wait) = (self.nodes[at].incarnation, self.millis(20, 300));
-            self.after(wait, Event::Dial(at, incarnation));
-        }
-    }
-
-    fn heal(&mut self, at: usize, comes_late: bool) {
-        self.wires[at].is_cut = false;
-        self.trace.add(self.now, format_args!("the wire of n{at} heals"));
-        let held = std::mem::take(&mut self.wires[at].held);
-        if comes_late {
-            held.into_iter().for_each(|event| self.at(self.now, event));
-        } else {
-            self.break_stream(at, true);
-        }
     }
 
     // ---------------------------------------------------------------- nodes
@@ -501,54 +404,6 @@ impl Simulation {
             }
         }
         self.send_up(at);
-    }
-
-    fn make_trouble(&mut self) {
-        if self.is_quiet() {
-            return;
-        }
-        let fault = faults::next(self.nodes.len(), &mut self.rng);
-        self.trace.add(self.now, format_args!("fault: {fault:?}"));
-        self.invariants.note_fault(self.now);
-        match fault {
-            Fault::KillContainer(at) => {
-                if let Some(container) = self.nodes[at].any_container(&mut self.rng) {
-                    self.end_container(at, &container, killed());
-                }
-            }
-            Fault::KillAgent(at) => {
-                self.nodes[at].agent = None;
-                self.break_stream(at, true);
-                let (boot, wait) = (self.nodes[at].boot, self.millis(20, 1500));
-                self.after(wait, Event::StartAgent(at, boot));
-            }
-            Fault::CrashNode(at, is_seen) if self.nodes[at].is_up => {
-                self.nodes[at].crash();
-                self.break_stream(at, is_seen);
-                let wait = self.millis(200, 6000);
-                self.after(wait, Event::Boot(at));
-            }
-            Fault::CutWire(at, comes_late) if !self.wires[at].is_cut => {
-                self.wires[at].is_cut = true;
-                let wait = self.millis(50, 5000);
-                self.after(wait, Event::Heal(at, comes_late));
-            }
-            Fault::BreakStream(at) => self.break_stream(at, true),
-            Fault::KillControl if self.control.process.is_some() => {
-                self.control.process = None;
-                self.life += 1;
-                self.round_at = None;
-                (0..self.wires.len()).for_each(|at| {
-                    self.wires[at].controls = None;
-                    self.break_stream(at, false);
-                });
-                let wait = self.millis(50, 1500);
-                self.after(wait, Event::StartControl);
-            }
-            Fault::CrashNode(..) | Fault::CutWire(..) | Fault::KillControl => {}
-        }
-        let wait = self.millis(50, 1800);
-        self.after(wait, Event::Trouble);
     }
 }
 
