@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use simulation::{Outcome, Simulation};
 
 /// Seeds that every run of the tests goes through.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 90;
 /// Seeds that are run twice, to see that they give the same.
 const SEEDS_TWICE: u64 = 6;
 
