@@ -229,6 +229,14 @@ impl<'a> Cgroup<'a> {
         }
     }
 
+    /// Signals every process inside, and below, once and without waiting: for who must not wait. What forks out of the
+    /// way meanwhile is left to a later [`Self::kill`], except where the kernel kills a group as a whole.
+    pub(crate) fn kill_at_once(&self) {
+        for directory in self.directories() {
+            kill_once(&directory);
+        }
+    }
+
     /// Removes it and everything below it. Its processes must be dead or dying.
     pub(crate) fn remove(&self) -> Result<(), Error> {
         self.directories().iter().try_for_each(|directory| remove_tree(directory))

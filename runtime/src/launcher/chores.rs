@@ -64,7 +64,10 @@ impl Errand<'_> {
             await_end(process);
         }
         if let Some(path) = &self.cgroup {
-            let removed = Cgroup::new(layout, path.clone()).remove();
+            let cgroup = Cgroup::new(layout, path.clone());
+            // The monitor that would have seen to this may have been killed.
+            cgroup.kill();
+            let removed = cgroup.remove();
             removed.map_err(|error| io::Error::from_raw_os_error(error.errno()))?;
         }
         self.layer.iter().try_for_each(|layer| remove_layer(layer))?;

@@ -149,7 +149,11 @@ impl Launcher {
         };
         tracing::error!(container = id, "the monitor was killed; ending the container");
         let cgroup = Cgroup::new(&self.layout, entry.record.cgroup.clone());
-        cgroup.kill();
+        // Its end takes all of its pid namespace along. Nothing is waited for here: removing it does that.
+        if let Some(init) = &entry.init {
+            let _ = sys::process::pidfd_signal(init, libc::SIGKILL);
+        }
+        cgroup.kill_at_once();
         let state = match &entry.state {
             ContainerState::Running(started) => ContainerState::Exited(Exit {
                 code: 128 + libc::SIGKILL,
