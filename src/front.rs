@@ -12,7 +12,6 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use load_balancer::{Config, Handle, Limits, LoadBalancer, Table};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use node_agent::link::{LinkConfig, dial, join};
 use proto::fleet_client::FleetClient;
 use proto::front_command::Command;
@@ -87,7 +86,6 @@ pub(crate) async fn run(args: FrontArgs, shutdown: CancellationToken, ready: Rea
         identity_dir: args.state_dir.clone(),
         name: args.name.clone(),
     };
-    raise_open_files();
     let handle = LoadBalancer::start(Config { http: args.http_address, limits: Limits::default() })?;
     ready();
     let mut front = Front { link, handle, address: args.address, served: None };
@@ -199,15 +197,6 @@ impl Front {
         let applied = FrontApplied { generation: served.table.generation, problems: problems.clone() };
         self.served.iter_mut().for_each(|served| served.problems.clone_from(&problems));
         send(reports, Report::Applied(applied)).await
-    }
-}
-
-/// Each connection is a file: as many as the machine's owner allows, not as many as is usual for a shell.
-fn raise_open_files() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
-    if let Err(error) = raised {
-        tracing::warn!(%error, "cannot open more files than usual: many connections at once may have to wait");
     }
 }
 

@@ -148,9 +148,14 @@ fn what_was_stored_runs_again_after_down_and_up() {
     let cluster = Cluster::up(2);
     shop::pack_tools(&cluster);
     shop::apply(&cluster, &shop::deployment("stayer", 2, "sleep 1000"));
+    shop::apply(&cluster, &shop::pod("once", "exit 0"));
     cluster.wait_ready("app=stayer", 2);
+    let ended = |it: &Value| Some(it["state"]["terminated"]["finishedAt"].as_str()?.to_owned());
+    let before = shop::wait_container(&cluster, "once", "an end", ended);
     cluster.ok(&["down"]);
     assert_eq!(cluster.leftovers(), Vec::<String>::new());
     cluster.start(2);
     cluster.wait_ready("app=stayer", 2);
+    let after = shop::wait_container(&cluster, "once", "an end", ended);
+    assert_eq!(before, after, "a pod that had succeeded was run again");
 }

@@ -44,6 +44,9 @@ pub(crate) struct Process {
     streams: BTreeMap<String, BTreeSet<String>>,
 }
 
+/// What came of a change, what happened, and what the nodes are to be told of it.
+pub(crate) type Applied = (Outcome, Option<Arc<Event>>, Vec<(String, Down)>);
+
 impl Control {
     /// A cluster that nobody has used yet.
     pub(crate) fn new() -> Self {
@@ -102,7 +105,7 @@ impl Control {
         change: Change,
         now: Timestamp,
         rng: &mut StdRng,
-    ) -> Result<(Outcome, Option<Arc<Event>>, Vec<(String, Down)>), Status> {
+    ) -> Result<Applied, Status> {
         let mut context = Context { now: now + self.clock, random: rng, settings: &self.settings };
         let (event, outcome) = self.state.apply(change, &mut context)?;
         let mut told = Vec::new();

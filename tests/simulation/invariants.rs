@@ -87,7 +87,16 @@ impl Invariants {
             }
             Kind::Deployment => self.remember_promise(event, now),
             Kind::Service => no_cluster_address_is_used_twice(snapshot, event)?,
-            _ => {}
+            Kind::Namespace
+            | Kind::Node
+            | Kind::ReplicaSet
+            | Kind::EndpointSlice
+            | Kind::ConfigMap
+            | Kind::Secret
+            | Kind::ServiceAccount
+            | Kind::Ingress
+            | Kind::Event
+            | Kind::Lease => {}
         }
         Ok(())
     }

@@ -425,11 +425,8 @@ impl Node {
                 later.push(inner(millis(rng, 1, 200), Inner::Learned(fact)));
             }
             PodAction::PostStart(name) => {
-                let fact = Fact::PostStartDone {
-                    attempt: self.attempt(uid, &name),
-                    container: name,
-                    succeeded: !is_unlucky,
-                };
+                let attempt = self.attempt(uid, &name);
+                let fact = Fact::PostStartDone { attempt, container: name, succeeded: !is_unlucky };
                 later.push(inner(millis(rng, 1, 20), Inner::Learned(fact)));
             }
             PodAction::Probe(name, kind) => {

@@ -24,6 +24,7 @@ impl Trace {
     }
 
     /// Adds a line.
+    #[expect(clippy::print_stdout, reason = "a loud trace is asked for by who replays a seed")]
     pub(crate) fn add(&mut self, at: Timestamp, what: Arguments<'_>) {
         let line = format!("{at} {what}");
         for byte in line.bytes() {

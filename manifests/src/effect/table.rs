@@ -76,9 +76,18 @@ pub(super) const POD_SPEC: &[Ignored] = &[
     unless(&[Harmless::Text("default")], "serviceAccountName", "pods have no credentials for the API"),
     ignored("setHostnameAsFQDN", "the hostname is the short name"),
     ignored("shareProcessNamespace", "each container sees its own processes only"),
-    ignored("containers[*].livenessProbe.grpc", "the probe is not sent, as if it were not there; use tcpSocket or exec"),
-    ignored("containers[*].readinessProbe.grpc", "the probe is not sent, as if it were not there; use tcpSocket or exec"),
-    ignored("containers[*].startupProbe.grpc", "the probe is not sent, as if it were not there; use tcpSocket or exec"),
+    ignored(
+        "containers[*].livenessProbe.grpc",
+        "the probe is not sent, as if it were not there; use tcpSocket or exec",
+    ),
+    ignored(
+        "containers[*].readinessProbe.grpc",
+        "the probe is not sent, as if it were not there; use tcpSocket or exec",
+    ),
+    ignored(
+        "containers[*].startupProbe.grpc",
+        "the probe is not sent, as if it were not there; use tcpSocket or exec",
+    ),
     unless(
         &[Harmless::Text("HTTP")],
         "containers[*].livenessProbe.httpGet.scheme",

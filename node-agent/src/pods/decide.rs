@@ -81,10 +81,19 @@ pub fn decide(desired: &Desired, state: &PodState, now: Timestamp) -> Plan {
     }
     if desired.ends() || state.ending.is_some() {
         pass.tear_down();
-    } else {
+    } else if !over_before(desired, state) {
         pass.set_up();
     }
     pass.plan
+}
+
+/// Whether the pod had ended before this node knew anything of it, for instance before its machine was started again:
+/// a pod that has succeeded or failed is never run again.
+#[must_use]
+pub fn over_before(desired: &Desired, state: &PodState) -> bool {
+    let phase = desired.pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let is_over = matches!(phase, Some("Succeeded" | "Failed"));
+    is_over && state.containers.values().all(|container| *container == Container::default())
 }
 
 /// Marks an action as begun, so that the next pass does not ask for it again.

@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use crate::assignment::{Assignment, References};
 use crate::clock;
 use crate::pods::checkpoint;
-use crate::pods::decide::{begin, decide};
+use crate::pods::decide::{begin, decide, over_before};
 use crate::pods::desired::Desired;
 use crate::pods::directory::{ContainerEntry, Entry};
 use crate::pods::host::Host;
@@ -261,7 +261,8 @@ impl Worker {
 
     /// Tells the control plane and the sessions, if there is something new.
     fn publish(&mut self, now: Timestamp) {
-        if self.state.gone {
+        // Of a pod that was over before our time all has been said.
+        if self.state.gone || over_before(&self.desired, &self.state) {
             return;
         }
         // What was said before this agent's time still says since when conditions hold.

@@ -69,6 +69,17 @@ fn a_pod_with_restart_policy_never_is_not_restarted_and_gives_its_sandbox_back()
 }
 
 #[test]
+fn a_pod_that_had_ended_before_this_node_knew_it_is_not_run_again_and_goes_when_asked() {
+    for phase in ["Succeeded", "Failed"] {
+        let mut desired = plain();
+        desired.pod.status.get_or_insert_default().phase = Some(phase.to_owned());
+        assert_eq!(decide(&desired, &PodState::default(), at_ms(0)), Plan::default(), "{phase}");
+        let plan = decide(&deleted(desired, 30), &PodState::default(), at_ms(0));
+        assert!(!plan.actions.is_empty(), "{phase}");
+    }
+}
+
+#[test]
 fn with_restart_policy_on_failure_success_is_final() {
     let pod = desired(json!({ "restartPolicy": "OnFailure", "containers": [{ "name": "app" }] }));
     let mut state = running(&pod);
