@@ -271,6 +271,9 @@ proptest! {
             prop_assert!(available >= floor, "{available} available, at least {floor}");
             floor = replicas.saturating_sub(unavailable).min(floor.max(lasting(&world)));
         }
+        // Time too: what was refused in the midst of it is tried again after a pause.
+        world.run();
+        world.pass(60);
         world.run();
         prop_assert_eq!(of_pods(&world), (replicas, replicas));
         prop_assert_eq!(sets(&world).iter().filter(|(_, size)| *size > 0).count(), 1);
