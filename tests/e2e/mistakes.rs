@@ -1,6 +1,10 @@
 //! What users get wrong, and what they are told: what was wrong, where, and what would be right.
 
-use super::cluster::{Cluster, may_run};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use super::cluster::{Cluster, binary, done, may_run};
 use super::shop;
 
 #[test]
@@ -97,4 +101,24 @@ fn a_taken_port_is_named_and_two_ups_do_not_fight() {
         assert!(refused.stderr.contains("at work"), "{}", refused.stderr);
     }
     cluster.ok(&["status"]);
+}
+
+#[test]
+fn who_is_not_root_is_told_so() {
+    if !may_run("who_is_not_root_is_told_so") {
+        return;
+    }
+    const NOBODY: u32 = 65_534;
+    // The build's folder may be closed to others.
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = folder.path().join("minikube-ish");
+    std::fs::copy(binary(), &copy).expect("a copy of the binary");
+    for path in [folder.path(), &copy] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("ours to open");
+    }
+    for command in ["up", "down"] {
+        let done = done(Command::new(&copy).arg(command).uid(NOBODY).current_dir("/"));
+        assert_ne!(done.code, 0, "{command}: {}", done.stdout);
+        assert!(done.stderr.contains("root") && done.stderr.contains("sudo"), "{command}: {}", done.stderr);
+    }
 }
