@@ -34,6 +34,18 @@ mod update;
 pub use namespaces::founding;
 pub use status::{Cause, Details, Reason, Status};
 
+/// The metadata that only the server writes.
+const SERVERS_METADATA: [&str; 8] = [
+    "uid",
+    "resourceVersion",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "selfLink",
+    "managedFields",
+];
+
 /// The addresses and ports that the registry gives to services.
 #[derive(Debug, Clone)]
 pub struct Settings {

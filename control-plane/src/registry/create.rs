@@ -98,17 +98,7 @@ pub(super) fn uid(random: &mut dyn Rng) -> String {
 /// Drops what only the server may say. A node reports its own status when it registers; nobody else does.
 fn discard_what_is_ours(kind: Kind, object: &mut Object) {
     let metadata = object.metadata_mut();
-    let ours = [
-        "uid",
-        "resourceVersion",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "generation",
-        "selfLink",
-        "managedFields",
-    ];
-    for field in ours {
+    for field in super::SERVERS_METADATA {
         metadata.remove(field);
     }
     if kind.info().status && kind != Kind::Node {

@@ -9,18 +9,6 @@ use super::{
 };
 use crate::snapshot::Snapshot;
 
-/// The metadata that only the server writes.
-const OURS: [&str; 8] = [
-    "uid",
-    "resourceVersion",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-    "selfLink",
-    "managedFields",
-];
-
 /// Replaces all of an object but its status.
 pub(super) fn update(
     snapshot: &Snapshot,
@@ -63,7 +51,7 @@ pub(super) fn update_status(snapshot: &Snapshot, object: Object) -> Result<Effec
 /// Puts the server's own fields of the old version into the new one.
 fn keep_what_is_ours(old: &Object, object: &mut Object) {
     let metadata = object.metadata_mut();
-    for field in OURS {
+    for field in super::SERVERS_METADATA {
         match old.at(&["metadata", field]) {
             Some(value) => metadata.insert(field.to_owned(), value.clone()),
             None => metadata.remove(field),
